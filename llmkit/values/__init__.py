@@ -1,0 +1,1 @@
+"""What is said and heard: frozen values, without behaviour of their own."""

@@ -1,0 +1,89 @@
+"""One question to one of the configured instances. ``Call[R]`` names the type of its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+import attrs
+
+from llmkit.errors import RequestTimeout
+from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
+from llmkit.values.messages import Message
+from llmkit.values.options import NO_OPTIONS, Options
+
+R = TypeVar("R")
+OnUnsupported = Literal["error", "warn", "drop"]
+
+
+@attrs.frozen
+class Deadline:
+    """When a call must be over, on the runtime's clock."""
+
+    at: float
+    seconds: float
+    """How long the call was given, for messages."""
+
+    def left(self, now: float) -> float:
+        """Seconds left, 0 where none are."""
+        return max(0.0, self.at - now)
+
+    def affords(self, pause: float, now: float) -> bool:
+        """Whether a pause still leaves time for something after it."""
+        return now + pause < self.at
+
+    def passed(self) -> RequestTimeout:
+        """The error for a call that ran out of time."""
+        return RequestTimeout(f"the call was not over within its {self.seconds:g} s", phase="deadline")
+
+
+@attrs.frozen(kw_only=True)
+class Call(Generic[R]):
+    """What every call has."""
+
+    deadline: Deadline
+    model: str | None = None
+    """``provider/model`` or a bare model name; None leaves it to the instances."""
+    instance: str | None = None
+    """Name of the one instance to use."""
+    task: str | None = None
+    tags: tuple[str, ...] = ()
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
+    retries: Any = None
+    """A number or a tenacity policy for this call alone; None means the client's."""
+
+
+@attrs.frozen(kw_only=True)
+class ChatCall(Call[Completion]):
+    """Messages in, a message out."""
+
+    messages: tuple[Message, ...]
+    options: Options = NO_OPTIONS
+    stream: bool = False
+    on_unsupported: OnUnsupported = "error"
+
+
+@attrs.frozen(kw_only=True)
+class EmbedCall(Call[Embeddings]):
+    """Texts in, vectors out."""
+
+    texts: tuple[str, ...]
+    dimensions: int | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ModelsCall(Call[ModelList]):
+    """One page of what the vendor offers."""
+
+    page: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RawCall(Call[Any]):
+    """A request of the user's own, authorised like any other; its answer is the parsed JSON."""
+
+    method: str
+    path: str
+    json: Any = None

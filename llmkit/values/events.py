@@ -1,0 +1,123 @@
+"""What a stream brings, piece by piece. Every event has ``text`` (empty where it carries none) and ``type``."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Union
+
+import attrs
+
+from llmkit.values.completion import FinishReason
+from llmkit.values.messages import Extra, Part
+from llmkit.values.usage import Usage
+
+
+@attrs.frozen
+class StreamStarted:
+    """The vendor has begun to answer."""
+
+    type: ClassVar[str] = "started"
+    text: ClassVar[str] = ""
+    model: str | None = None
+    id: str | None = None
+
+
+@attrs.frozen
+class TextDelta:
+    """More text. ``choice`` tells answers apart where more than one was asked for."""
+
+    type: ClassVar[str] = "text"
+    text: str
+    choice: int = 0
+
+
+@attrs.frozen
+class ReasoningDelta:
+    """More thinking, in ``reasoning``; ``text`` stays empty, so that printing ``event.text`` prints the answer alone. A
+    ``signature`` or ``redacted`` data ends one thought: what follows is another."""
+
+    type: ClassVar[str] = "reasoning"
+    text: ClassVar[str] = ""
+    reasoning: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+    choice: int = 0
+
+
+@attrs.frozen
+class RefusalDelta:
+    """More of the model's refusal, in ``refusal``."""
+
+    type: ClassVar[str] = "refusal"
+    text: ClassVar[str] = ""
+    refusal: str
+    choice: int = 0
+
+
+@attrs.frozen
+class ToolCallDelta:
+    """A tool call begins or goes on. ``position`` numbers the calls of this answer from 0; ``id`` and ``name`` are set when a
+    call begins, ``arguments`` is the next fragment of its JSON."""
+
+    type: ClassVar[str] = "tool_call"
+    text: ClassVar[str] = ""
+    position: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    choice: int = 0
+    extra: Extra = None
+
+
+@attrs.frozen
+class PartDone:
+    """A part that comes whole: a picture, a part of the vendor's own, an empty text that carries a vendor's ``extra``."""
+
+    type: ClassVar[str] = "part"
+    text: ClassVar[str] = ""
+    part: Part
+    choice: int = 0
+
+
+@attrs.frozen
+class UsageReported:
+    """Tokens used so far; the last one counts."""
+
+    type: ClassVar[str] = "usage"
+    text: ClassVar[str] = ""
+    usage: Usage
+
+
+@attrs.frozen
+class StreamFinished:
+    """The model stopped."""
+
+    type: ClassVar[str] = "finished"
+    text: ClassVar[str] = ""
+    finish_reason: FinishReason
+    raw_finish_reason: str | None = None
+    choice: int = 0
+
+
+@attrs.frozen
+class RawEvent:
+    """Something the vendor sent that has no common form; ``data`` is its JSON."""
+
+    type: ClassVar[str] = "raw"
+    text: ClassVar[str] = ""
+    data: Any
+
+
+Event = Union[
+    StreamStarted,
+    TextDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    ToolCallDelta,
+    PartDone,
+    UsageReported,
+    StreamFinished,
+    RawEvent,
+]
+
+CONTENT_EVENTS = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, PartDone)
+"""What commits a stream: from the first of these on, nothing is retried silently."""

@@ -1,0 +1,231 @@
+"""What a client is made of: instances, tasks, timeouts."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+
+from llmkit.errors import ConfigError
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
+from llmkit.values.secret import Secret
+
+
+def _label(value: Any, attribute: Any, text: Any) -> None:
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a non-empty string, got {text!r}")
+
+
+def _positive(value: Any, attribute: Any, number: Any) -> None:
+    if number is None:
+        return
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number) or number <= 0:
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a number above 0, got {number!r}")
+
+
+def _whole(value: Any, attribute: Any, number: Any) -> None:
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a whole number of at least 1, got {number!r}")
+
+
+def _secret(key: str | Secret | None) -> Secret | None:
+    if key is None or isinstance(key, Secret):
+        return key
+    if not isinstance(key, str):
+        raise ConfigError(f"api_key: expected a string, got {type(key).__name__}")
+    if not key.strip():
+        return None
+    try:
+        return Secret(key)
+    except ValueError as problem:
+        message = str(problem)
+    raise ConfigError(f"api_key: {message}")
+
+
+def _secrets(keys: str | Iterable[str | Secret]) -> tuple[Secret, ...]:
+    listed = keys.split(",") if isinstance(keys, str) else keys
+    found = []
+    for position, key in enumerate(listed):
+        secret = _secret(key)
+        if secret is None:
+            raise ConfigError(f"api_keys[{position}]: expected a key, got an empty string")
+        found.append(secret)
+    return tuple(found)
+
+
+def _options(options: Options | Mapping[str, Any]) -> Options:
+    if isinstance(options, Options):
+        return options
+    if not options:
+        return NO_OPTIONS
+    unknown = [name for name in options if name not in OPTION_NAMES]
+    extra = {name: options[name] for name in unknown}
+    known = {name: value for name, value in options.items() if name not in extra}
+    if extra:
+        known["extra"] = {**extra, **(known.get("extra") or {})}
+    return Options(**known)
+
+
+@attrs.frozen
+class Timeouts:
+    """The parts of a call's time, in seconds. None means the default."""
+
+    connect: float | None = attrs.field(default=None, validator=_positive)
+    """Name look-up, TCP and TLS together. Default 5."""
+    first_event: float | None = attrs.field(default=None, validator=_positive)
+    """From sending a streamed request to its first event. Default 60."""
+    idle: float | None = attrs.field(default=None, validator=_positive)
+    """Between two events of a stream; comments and pings do not count. Default 60."""
+    attempt: float | None = attrs.field(default=None, validator=_positive)
+    """One try, whole or streamed. Default 600."""
+
+    def over(self, defaults: Timeouts) -> Timeouts:
+        """These timeouts, with ``defaults`` where they say nothing."""
+        return Timeouts(
+            self.connect or defaults.connect,
+            self.first_event or defaults.first_event,
+            self.idle or defaults.idle,
+            self.attempt or defaults.attempt,
+        )
+
+
+DEFAULT_TIMEOUTS = Timeouts(connect=5.0, first_event=60.0, idle=60.0, attempt=600.0)
+
+
+@attrs.frozen
+class Instance:
+    """One model at one vendor, with the keys to use it.
+
+    :raises ConfigError: if a value has the wrong type or is out of range; the message names the parameter.
+    """
+
+    provider: str = attrs.field(validator=_label)
+    """Name of a provider plugin, such as ``openai``."""
+    model: str = attrs.field(validator=_label)
+    api_key: Secret | None = attrs.field(default=None, converter=_secret)
+    """The key; None looks in the environment under the vendor's usual names."""
+    api_keys: tuple[Secret, ...] = attrs.field(default=(), converter=_secrets)
+    """Several keys, used in rotation. Comma-separated text is taken apart."""
+    base_url: str | None = None
+    """The vendor's API root as its documentation gives it, or a full endpoint URL; None means the vendor's own."""
+    name: str | None = None
+    """What the instance is called; default ``provider/model``, numbered where that is taken."""
+    tasks: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """Tasks it serves. Calls without a task may go to any instance."""
+    weight: float = attrs.field(default=1, validator=_positive)
+    """Share of the calls under the ``weighted`` strategy."""
+    rpm: int | None = attrs.field(default=None, validator=_whole)
+    """Requests a minute."""
+    tpm: int | None = attrs.field(default=None, validator=_whole)
+    """Tokens a minute."""
+    max_concurrency: int | None = attrs.field(default=None, validator=_whole)
+    """Calls in flight at once; None means no limit."""
+    max_concurrency_per_key: int | None = attrs.field(default=None, validator=_whole)
+    """Calls in flight at once for each key; None means no limit."""
+    enabled: bool = True
+    timeout: float | None = attrs.field(default=None, validator=_positive)
+    """Seconds one try on this instance may take; None means the client's ``Timeouts.attempt``."""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    """Extra HTTP headers for every request."""
+    allow_http: bool = False
+    """Allow ``http://`` to other hosts than this machine."""
+    options: Options = attrs.field(default=NO_OPTIONS, converter=_options)
+    """Defaults for every call, over the task's and under the request's."""
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
+    """Settings of this provider alone, such as ``api_version`` for ``azure_openai``."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.api_key is not None and self.api_keys:
+            raise ConfigError(f"Instance {self.provider}/{self.model}: give api_key or api_keys, not both")
+        if len(set(self.api_keys)) < len(self.api_keys):
+            raise ConfigError(f"Instance {self.provider}/{self.model}: api_keys holds the same key twice")
+        for header, value in self.headers.items():
+            _check_header(header, value)
+        if self.base_url is not None:
+            check_url(self.base_url, self.allow_http)
+
+
+def _check_header(name: Any, value: Any) -> None:
+    good_name = isinstance(name, str) and name and all("!" <= c <= "~" and c not in '()<>@,;:\\"/[]?={}' for c in name)
+    good_value = isinstance(value, str) and all(c == "\t" or " " <= c <= "~" for c in value)
+    if not good_name or not good_value:
+        raise ConfigError(f"headers: {name!r} is no valid HTTP header (visible ASCII, no line breaks)")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+METADATA_HOSTS = {"metadata.google.internal", "metadata", "fd00:ec2::254"}
+
+
+def check_url(url: str, allow_http: bool) -> None:
+    """Refuse a URL that would send a key in the clear, or to a place no vendor is.
+
+    :raises ConfigError: with the reason; user information in the URL is not shown.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError("base_url: expected a URL such as https://host/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("base_url: must hold no user name or password; give the key as api_key")
+    if any(c <= " " or c == "\x7f" for c in url) or parts.fragment:
+        raise ConfigError("base_url: must hold no white space, control character or fragment")
+    if host.startswith("169.254.") or host in METADATA_HOSTS:
+        raise ConfigError(f"base_url: {host} is a cloud metadata address, not a vendor")
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
+        raise ConfigError(f"base_url: http:// to {host} would send the key in the clear; use https:// or allow_http=True")
+
+
+class Task:
+    """A kind of work with defaults of its own: ``Task("summary", max_tokens=500, temperature=0.3)``.
+
+    :param name: what requests and instances call it.
+    :param defaults: any parameter of :class:`Options`; a name llmkit does not know goes to the vendor as it is.
+    :raises ConfigError: if the name is empty.
+    :raises InvalidRequestError: if a default has the wrong type or is out of range.
+    """
+
+    __slots__ = ("defaults", "name")
+    name: str
+    defaults: Options
+
+    def __init__(self, name: str, **defaults: Any) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"Task.name: expected a non-empty string, got {name!r}")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "defaults", _options(defaults))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise attrs.exceptions.FrozenInstanceError
+
+    def __repr__(self) -> str:
+        given = "".join(f", {name}={value!r}" for name, value in self.defaults.to_dict().items())
+        return f"Task({self.name!r}{given})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Task) and (self.name, self.defaults) == (other.name, other.defaults)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_task, (self.name, self.defaults.to_dict()))
+
+
+def _task(name: str, defaults: dict[str, Any]) -> Task:
+    return Task(name, **defaults)

@@ -1,0 +1,211 @@
+"""What is said: messages and their parts.
+
+A message's content is a tuple of parts. Every part can carry ``extra``: what one vendor attached to it and wants to have
+sent back (a thought signature, cache marks), keyed by the provider's name, so that it never reaches another vendor.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Union
+
+import attrs
+
+from llmkit.errors import InvalidRequestError
+
+Extra = Union[Mapping[str, Any], None]
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@attrs.frozen
+class Text:
+    """Plain text."""
+
+    type: ClassVar[str] = "text"
+    text: str
+    extra: Extra = None
+
+
+@attrs.frozen
+class _Media:
+    """Bytes, a URL the vendor fetches, or the id of a file the vendor already has: exactly one of the three."""
+
+    data: bytes | None = attrs.field(default=None, repr=lambda data: "None" if data is None else f"<{len(data)} bytes>")
+    url: str | None = None
+    file_id: str | None = None
+    media_type: str | None = None
+    extra: Extra = attrs.field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        given = [name for name in ("data", "url", "file_id") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise InvalidRequestError(
+                f"{type(self).__name__} takes exactly one of data, url, file_id; got {', '.join(given) or 'none'}"
+            )
+
+    @classmethod
+    def from_path(cls, path: str | Path, media_type: str | None = None) -> Any:
+        """Read a file; its media type is guessed from its name unless given.
+
+        :raises OSError: if the file cannot be read.
+        """
+        path = Path(path)
+        guessed = media_type or mimetypes.guess_type(path.name)[0]
+        return cls(data=path.read_bytes(), media_type=guessed)
+
+
+@attrs.frozen
+class Image(_Media):
+    """A picture. ``detail`` (``low``, ``high``, ``auto``) is passed on where a vendor has it."""
+
+    type: ClassVar[str] = "image"
+    detail: str | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class Audio(_Media):
+    """A sound clip."""
+
+    type: ClassVar[str] = "audio"
+
+
+@attrs.frozen
+class File(_Media):
+    """A document, such as a PDF. ``name`` is what the vendor shows the model."""
+
+    type: ClassVar[str] = "file"
+    name: str | None = attrs.field(default=None, kw_only=True)
+
+    @classmethod
+    def from_path(cls, path: str | Path, media_type: str | None = None) -> Any:
+        """Read a file and keep its name."""
+        return attrs.evolve(super().from_path(path, media_type), name=Path(path).name)
+
+
+@attrs.frozen
+class ToolCall:
+    """The model asks the client to run a tool.
+
+    ``arguments`` is the parsed object, empty where the model's text was no JSON object; ``raw`` is that text as it was
+    sent, and ``valid`` says whether it could be parsed.
+    """
+
+    type: ClassVar[str] = "tool_call"
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = attrs.field(factory=dict)
+    raw: str | None = None
+    valid: bool = True
+    extra: Extra = None
+
+
+@attrs.frozen
+class ToolResult:
+    """What a tool answered. ``content`` is text, or parts for the vendors that take pictures in results."""
+
+    type: ClassVar[str] = "tool_result"
+    call_id: str
+    content: str | tuple[Text | Image | File, ...] = ""
+    name: str | None = None
+    is_error: bool = False
+    extra: Extra = None
+
+
+@attrs.frozen
+class Reasoning:
+    """The model's thinking. ``signature`` and ``redacted`` (opaque data) must go back to the ``provider`` they came from,
+    and go to no other."""
+
+    type: ClassVar[str] = "reasoning"
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+    provider: str | None = None
+    extra: Extra = None
+
+
+@attrs.frozen
+class Refusal:
+    """The model declined, in words the vendor keeps apart from ordinary text."""
+
+    type: ClassVar[str] = "refusal"
+    text: str
+    extra: Extra = None
+
+
+@attrs.frozen
+class VendorPart:
+    """A part that only ``provider`` understands (a tool that the vendor ran itself, a citation block), kept as it was sent so
+    that it can be sent back."""
+
+    type: ClassVar[str] = "vendor"
+    provider: str
+    data: Mapping[str, Any]
+
+
+Part = Union[Text, Image, Audio, File, ToolCall, ToolResult, Reasoning, Refusal, VendorPart]
+Content = Union[str, Part, Sequence[Union[str, Part]]]
+
+
+def parts(content: Content) -> tuple[Part, ...]:
+    """A message's content, however it was written, as a tuple of parts."""
+    if isinstance(content, str):
+        return (Text(content),)
+    if isinstance(content, Sequence):
+        return tuple(Text(part) if isinstance(part, str) else part for part in content)
+    return (content,)
+
+
+@attrs.frozen
+class Message:
+    """One turn. ``content`` may be given as text, a part, or a list of both."""
+
+    role: Role = attrs.field(validator=attrs.validators.in_(("system", "user", "assistant", "tool")))
+    content: tuple[Part, ...] = attrs.field(converter=parts, default=())
+    name: str | None = None
+    extra: Extra = None
+
+    @classmethod
+    def system(cls, content: Content) -> Message:
+        """Instructions that stand above the conversation."""
+        return cls("system", content)
+
+    @classmethod
+    def user(cls, *content: str | Part) -> Message:
+        """What the user says: ``Message.user("What is this?", Image.from_path("cat.png"))``."""
+        return cls("user", content)
+
+    @classmethod
+    def assistant(cls, *content: str | Part) -> Message:
+        """What the model said."""
+        return cls("assistant", content)
+
+    @classmethod
+    def tool(cls, call: ToolCall | str, content: str, *, is_error: bool = False) -> Message:
+        """What a tool answered to ``call`` (a :class:`ToolCall`, or its id)."""
+        if isinstance(call, str):
+            return cls("tool", ToolResult(call, content, is_error=is_error))
+        return cls("tool", ToolResult(call.id, content, name=call.name, is_error=is_error))
+
+    @property
+    def text(self) -> str:
+        """All text parts, joined."""
+        return "".join([part.text for part in self.content if type(part) is Text])
+
+    @property
+    def reasoning(self) -> str:
+        """All reasoning text, joined; empty where there is none."""
+        return "".join([part.text for part in self.content if type(part) is Reasoning])
+
+    @property
+    def refusal(self) -> str | None:
+        """The model's refusal, or None."""
+        found = [part.text for part in self.content if type(part) is Refusal]
+        return "".join(found) if found else None
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls the client is asked to run, in order."""
+        return tuple([part for part in self.content if type(part) is ToolCall])

@@ -1,0 +1,120 @@
+"""The parameters of a call that shape its answer: the same value for tasks, instances and requests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union
+
+import attrs
+
+from llmkit.errors import InvalidRequestError
+from llmkit.values.tools import JsonSchema, Tool
+
+ToolLike = Union[Tool, Mapping[str, Any]]
+"""A :class:`Tool`, or a mapping in the vendor's own form for tools that the vendor runs itself."""
+ResponseFormat = Union[Literal["json"], JsonSchema]
+
+
+def _stop(stop: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if stop is None:
+        return None
+    return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+def _tools(tools: Sequence[ToolLike] | None) -> tuple[ToolLike, ...] | None:
+    return None if tools is None else tuple(tools)
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """Parameters of a call, each None where it is not set; an unset one is never sent.
+
+    A reusable value: ``options = Options(temperature=0.2, max_tokens=500)``, then ``client.generate(prompt,
+    **options.to_dict())`` or ``Task("summary", **options.to_dict())``.
+
+    :raises InvalidRequestError: if a value has the wrong type or is out of range; the message names the parameter.
+    """
+
+    max_tokens: int | None = None
+    """The most tokens the model may write."""
+    temperature: float | None = None
+    """Sampling temperature, 0 or more."""
+    top_p: float | None = None
+    """Nucleus sampling, 0 to 1."""
+    stop: tuple[str, ...] | None = attrs.field(default=None, converter=_stop)
+    """Texts at which the model stops; one text or several."""
+    seed: int | None = None
+    """Asks for the same sampling again, where the vendor has it."""
+    reasoning_effort: str | None = None
+    """How much the model may think: a word the vendor knows, commonly ``none``, ``low``, ``medium``, ``high``."""
+    tools: tuple[ToolLike, ...] | None = attrs.field(default=None, converter=_tools)
+    """Tools the model may call."""
+    tool_choice: str | None = None
+    """``auto``, ``none``, ``required``, or the name of the one tool to call."""
+    response_format: ResponseFormat | None = None
+    """``"json"`` for any JSON object, or a :class:`JsonSchema`."""
+    extra: Mapping[str, Any] | None = None
+    """More fields for the vendor's request body, merged into it last, as they are."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.max_tokens is not None:
+            _check("max_tokens", self.max_tokens, int, 0, None)
+        if self.temperature is not None:
+            _check("temperature", self.temperature, (int, float), 0, None)
+        if self.top_p is not None:
+            _check("top_p", self.top_p, (int, float), 0, 1)
+        if self.seed is not None:
+            _check("seed", self.seed, int, None, None)
+        if self.stop is not None and not all(isinstance(text, str) and text for text in self.stop):
+            raise InvalidRequestError(f"stop: expected non-empty text, or a list of it, got {self.stop!r}")
+        for name in ("reasoning_effort", "tool_choice"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise InvalidRequestError(f"{name}: expected a non-empty string, got {value!r}")
+        if self.tools is not None:
+            _check_tools(self.tools)
+        if self.response_format is not None and self.response_format != "json":
+            if not isinstance(self.response_format, JsonSchema):
+                raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {self.response_format!r}')
+        if self.extra is not None and not isinstance(self.extra, Mapping):
+            raise InvalidRequestError(f"extra: expected a mapping, got {type(self.extra).__name__}")
+
+    def over(self, defaults: Options) -> Options:
+        """These options, with ``defaults`` where they say nothing; ``extra`` is merged key by key."""
+        if defaults is NO_OPTIONS:
+            return self
+        if self is NO_OPTIONS:
+            return defaults
+        merged = {**defaults.to_dict(), **self.to_dict()}
+        if self.extra and defaults.extra:
+            merged["extra"] = {**defaults.extra, **self.extra}
+        return Options(**merged)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options that are set, by name."""
+        return {name: value for name in OPTION_NAMES if (value := getattr(self, name)) is not None}
+
+
+def _check(name: str, value: Any, kind: Any, low: float | None, high: float | None) -> None:
+    bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
+    expected = " ".join(["a whole number" if kind is int else "a number", *filter(None, bounds)])
+    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+        raise InvalidRequestError(f"{name}: expected {expected}, got {value!r}")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise InvalidRequestError(f"{name}: expected {expected}, got {value!r}")
+
+
+def _check_tools(tools: tuple[ToolLike, ...]) -> None:
+    names = set()
+    for tool in tools:
+        if not isinstance(tool, (Tool, Mapping)):
+            raise InvalidRequestError(f"tools: expected a Tool or a mapping in the vendor's form, got {type(tool).__name__}")
+        if isinstance(tool, Tool):
+            if tool.name in names:
+                raise InvalidRequestError(f"tools: two tools are named {tool.name!r}")
+            names.add(tool.name)
+
+
+OPTION_NAMES = tuple(field.name for field in attrs.fields(Options))
+NO_OPTIONS = Options()

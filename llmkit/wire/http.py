@@ -1,0 +1,32 @@
+"""HTTP as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen
+class HttpRequest:
+    """What a provider wants sent. ``body`` is None for requests without one."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+    def with_headers(self, headers: Mapping[str, str]) -> HttpRequest:
+        """The same request with more headers; a later one wins over an earlier one of the same name, whatever its case."""
+        replaced = {name.lower() for name in headers}
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in replaced}
+        return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
+
+
+@attrs.frozen
+class HttpReply:
+    """A whole answer. Header names are in lower case; ``body`` is decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes

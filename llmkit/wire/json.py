@@ -1,0 +1,111 @@
+"""The one way JSON comes in and goes out.
+
+What comes in is not trusted: NaN, Infinity, nesting deeper than :data:`MOST_DEPTH` and text that is no JSON raise
+:class:`~llmkit.errors.InvalidResponseError`; invalid UTF-8 and lone surrogates become U+FFFD.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+from llmkit.errors import InvalidRequestError, InvalidResponseError
+
+MOST_DEPTH = 200
+"""Deepest nesting of arrays and objects that is accepted."""
+
+
+def parse_json(data: bytes | str) -> Any:
+    """The value of a JSON document.
+
+    :raises InvalidResponseError: if it is none.
+    """
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _parse_broken(data)
+    if _openers(data) > MOST_DEPTH:
+        _check_depth(value)
+    return value
+
+
+def parse_object(data: bytes | str) -> dict[str, Any]:
+    """The value of a JSON document that must be an object.
+
+    :raises InvalidResponseError: if it is none.
+    """
+    value = parse_json(data)
+    if type(value) is not dict:
+        raise InvalidResponseError(f"expected a JSON object, got {_excerpt(data)}")
+    return value
+
+
+def dump_json(value: Any) -> bytes:
+    """A value as compact JSON.
+
+    :raises InvalidRequestError: if something in it has no JSON form.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError as problem:
+        message = str(problem)
+    raise InvalidRequestError(f"the request cannot be written as JSON: {message}")
+
+
+def _openers(data: bytes | str) -> int:
+    if isinstance(data, str):
+        return data.count("[") + data.count("{")
+    return data.count(b"[") + data.count(b"{")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        below: list[Any] = []
+        for container in level:
+            items = container.values() if type(container) is dict else container if type(container) is list else ()
+            below += [item for item in items if type(item) is dict or type(item) is list]
+        if not below:
+            return
+        level = below
+    raise InvalidResponseError(f"JSON nested deeper than {MOST_DEPTH} levels")
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _parse_broken(data: bytes | str) -> Any:
+    """Second chance for documents whose only fault is their encoding."""
+    text = data if isinstance(data, str) else bytes(data).decode("utf-8-sig", "replace")
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+        _check_depth(value)
+    except (ValueError, RecursionError):
+        broken = True
+    else:
+        broken = False
+    if broken:  # raised here, outside the except block, so that the error drags no chain along
+        raise InvalidResponseError(f"expected JSON, got {_excerpt(data)}")
+    return _without_surrogates(value)
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def _excerpt(data: bytes | str) -> str:
+    from llmkit.wire.redact import redact
+
+    if not data:
+        return "nothing"
+    text = data[:400] if isinstance(data, str) else bytes(data[:400]).decode("utf-8", "replace")
+    return repr(redact(text)[:200])
