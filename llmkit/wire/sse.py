@@ -1,0 +1,113 @@
+"""Server-sent events, byte by byte: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from llmkit.errors import ResponseTooLarge
+
+MOST_EVENT = 16 * 1024 * 1024
+"""Bytes a line or an event may have."""
+
+BOM = b"\xef\xbb\xbf"
+
+
+class SSE(NamedTuple):
+    """One event. ``event`` is its name, empty where it has none."""
+
+    event: str
+    data: bytes
+
+
+class SSEDecoder:
+    """Bytes in, cut anywhere; events out. Lines end in CR, LF or CRLF and in nothing else."""
+
+    __slots__ = ("_after_cr", "_buffer", "_data", "_event", "_size", "_started")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._data: list[bytes] = []
+        self._size = 0
+        self._event = ""
+        self._started = False
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[SSE]:
+        """The events that ``data`` completes.
+
+        :raises ResponseTooLarge: if a line or an event grows beyond :data:`MOST_EVENT` bytes.
+        """
+        if not self._started:
+            data = self._skip_bom(data)
+        buffer = self._buffer + data if self._buffer else data
+        if b"\r" not in buffer and not self._after_cr and not self._data and not self._event:
+            return self._feed_blocks(buffer)
+        return self._feed_lines(buffer)
+
+    def finish(self) -> list[SSE]:
+        """The event that the end of the stream completes, where the final blank line is missing."""
+        events = self._feed_lines(self._buffer + b"\n\n") if self._buffer or self._data else []
+        self._buffer, self._data, self._event = b"", [], ""
+        return events
+
+    def _skip_bom(self, data: bytes) -> bytes:
+        data = self._buffer + data
+        self._buffer = b""
+        if len(data) < len(BOM) and BOM.startswith(data):
+            self._buffer = data
+            return b""
+        self._started = True
+        return data[len(BOM) :] if data.startswith(BOM) else data
+
+    def _feed_blocks(self, buffer: bytes) -> list[SSE]:
+        """The common case: LF only, whole events of one ``data:`` line each."""
+        blocks = buffer.split(b"\n\n")
+        rest = blocks.pop()
+        events = []
+        for block in blocks:
+            if block[:6] == b"data: " and b"\n" not in block:
+                events.append(SSE("", block[6:]))
+            else:
+                events += self._feed_lines(block + b"\n\n")
+        self._keep(rest)
+        return events
+
+    def _feed_lines(self, buffer: bytes) -> list[SSE]:
+        if self._after_cr and buffer:
+            self._after_cr = False
+            if buffer[:1] == b"\n":
+                buffer = buffer[1:]
+        if b"\r" in buffer:
+            self._after_cr = buffer.endswith(b"\r")
+            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = buffer.split(b"\n")
+        self._buffer = b""
+        rest = lines.pop()
+        events = []
+        for line in lines:
+            if line:
+                self._field(line)
+            elif self._data:
+                events.append(SSE(self._event, b"\n".join(self._data)))
+                self._data, self._event, self._size = [], "", 0
+            else:
+                self._event = ""
+        self._keep(rest)
+        return events
+
+    def _field(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        if value[:1] == b" ":
+            value = value[1:]
+        if name == b"data":
+            self._size += len(value)
+            if self._size > MOST_EVENT:
+                raise ResponseTooLarge(f"a server-sent event is larger than {MOST_EVENT} bytes")
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+
+    def _keep(self, rest: bytes) -> None:
+        if len(rest) > MOST_EVENT:
+            raise ResponseTooLarge(f"a line of the event stream is longer than {MOST_EVENT} bytes")
+        self._buffer = rest
