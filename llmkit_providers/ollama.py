@@ -21,7 +21,16 @@ from llmkit.errors import InvalidResponseError, LLMError
 from llmkit.provider import Provider, StreamDecoder, error_fields
 from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
-from llmkit.values.events import Event, ReasoningDelta, StreamFinished, StreamStarted, TextDelta, ToolCallDelta, UsageReported
+from llmkit.values.events import (
+    Event,
+    RawEvent,
+    ReasoningDelta,
+    StreamFinished,
+    StreamStarted,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from llmkit.values.tools import Tool
@@ -248,6 +257,7 @@ class _Decoder(FrameDecoder):
             self.complete = True
             if usage := _usage(document):
                 events.append(UsageReported(usage))
+            events.append(RawEvent(document))
             events.append(StreamFinished(*_finish(document, bool(self._ids.given))))
 
 

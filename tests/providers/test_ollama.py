@@ -18,7 +18,16 @@ from llmkit.errors import (
 )
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import FinishReason
-from llmkit.values.events import Event, ReasoningDelta, StreamFinished, StreamStarted, TextDelta, ToolCallDelta, UsageReported
+from llmkit.values.events import (
+    Event,
+    RawEvent,
+    ReasoningDelta,
+    StreamFinished,
+    StreamStarted,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Image, Message, Reasoning, ToolCall, ToolResult
 from llmkit.values.options import Options
@@ -215,6 +224,7 @@ def test_a_stream_says_everything_in_order() -> None:
         TextDelta("lo 🌍"),
         ToolCallDelta(0, "call_0", "weather", '{"city":"Rome"}'),
         UsageReported(Usage(26, 298, 324)),
+        RawEvent(last()),
         StreamFinished(FinishReason.TOOL_CALLS, "stop"),
     ]
 
