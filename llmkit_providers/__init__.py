@@ -1,0 +1,1 @@
+"""The vendors, one module each, found through the entry points ``llmkit.providers`` and imported when first used."""
