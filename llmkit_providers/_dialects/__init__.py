@@ -1,1 +1,1 @@
-"""What several vendors' modules share."""
+"""What vendors share, and the halves of a vendor too large for one module."""
