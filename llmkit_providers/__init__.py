@@ -1,1 +1,1 @@
-"""The vendors, one module each, found through the entry points ``llmkit.providers`` and imported when first used."""
+"""The built-in vendors, one module each, found by entry point and imported only when first used."""

@@ -1,1 +1,1 @@
-"""What vendors share, and the halves of a vendor too large for one module."""
+"""What several vendors' modules share."""
