@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 
-
 class Exchange:
     """What is known of one request under way. Whoever changes :attr:`expires_at` has moved the timer.
 
