@@ -39,9 +39,9 @@ def contracts() -> dict[str, str]:
 
 def lint(tree: Path) -> tuple[set[str], set[str]]:
     """The ids of the contracts that are kept and that are broken in a tree."""
-    command = "import sys; from importlinter.cli import lint_imports_command; sys.argv[0] = 'lint-imports'; lint_imports_command()"
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
     done = subprocess.run(
-        [sys.executable, "-c", command, "--config", "setup.cfg", "--no-cache"], cwd=tree, capture_output=True, text=True, timeout=100
+        [*command, "--config", "setup.cfg", "--no-cache"], cwd=tree, capture_output=True, text=True, timeout=100
     )
     ids = contracts()
     found: dict[str, set[str]] = {"KEPT": set(), "BROKEN": set()}
