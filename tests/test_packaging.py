@@ -1,7 +1,7 @@
 """What is shipped: the wheel and the sdist hold both packages, whole, and nothing else.
 
-``LLMKIT_DIST`` names a folder with a wheel and an sdist that were built from this tree (tox -e package sets it); without it they
-are built here, which needs the ``build`` package.
+``LLMKIT_DIST`` names a folder with a wheel and an sdist that were built from this tree (tox -e package sets it); without it
+they are built here, which needs the ``build`` package.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given)
     pytest.importorskip("build", reason="the build package is not installed (tox -e package installs it)")
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True, timeout=300)
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
     return folder
 
 
 @pytest.fixture(scope="session")
-def wheel(dist: Path) -> zipfile.ZipFile:
-    """The wheel."""
+def wheel(dist: Path) -> dict[str, bytes]:
+    """The files in the wheel, by name."""
     (path,) = dist.glob("llmkit-*.whl")
     with zipfile.ZipFile(path) as archive:
-        return archive
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 @pytest.fixture(scope="session")
@@ -74,17 +75,17 @@ def sources() -> set[str]:
 def entry_points(settings: configparser.ConfigParser) -> list[tuple[str, str, str]]:
     """Group, name and target of each entry point."""
     section = settings["options.entry_points"]
-    return [(group, *re.split(r"\s*=\s*", line, maxsplit=1)) for group in section for line in section[group].split("\n") if line]
+    lines = [(group, line) for group in section for line in section[group].split("\n") if line]
+    return [(group, *re.split(r"\s*=\s*", line, maxsplit=1)) for group, line in lines]
 
 
-def test_wheel_holds_the_packages_and_nothing_else(wheel: zipfile.ZipFile):
+def test_wheel_holds_the_packages_and_nothing_else(wheel: dict[str, bytes]):
     """Both packages with py.typed, the licence, the metadata; no tests, no benchmarks."""
-    names = set(wheel.namelist())
-    shipped = {name for name in names if ".dist-info/" not in name}
+    shipped = {name for name in wheel if ".dist-info/" not in name}
 
     assert {f"{package}/py.typed" for package in PACKAGES} <= shipped
     assert sources() == shipped
-    assert any(re.fullmatch(r"llmkit-[^/]+\.dist-info/(licenses/)?LICENSE", name) for name in names)
+    assert any(re.fullmatch(r"llmkit-[^/]+\.dist-info/(licenses/)?LICENSE", name) for name in wheel)
 
 
 def test_sdist_holds_what_a_build_needs(sdist: set[str]):
@@ -98,14 +99,13 @@ def test_size(dist: Path):
     sizes = {path.name: path.stat().st_size for path in dist.iterdir()}
 
     assert len(sizes) == 2
-    assert {} == {name: size for name, size in sizes.items() if size > MOST_BYTES}
+    assert {name: size for name, size in sizes.items() if size > MOST_BYTES} == {}
 
 
-def test_metadata(wheel: zipfile.ZipFile, settings: configparser.ConfigParser):
+def test_metadata(wheel: dict[str, bytes], settings: configparser.ConfigParser):
     """Name, version, licence and a description that is the README."""
-    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-    with zipfile.ZipFile(str(wheel.filename)) as archive:
-        metadata = email.message_from_bytes(archive.read(name))
+    (name,) = (name for name in wheel if name.endswith(".dist-info/METADATA"))
+    metadata = email.message_from_bytes(wheel[name])
 
     assert metadata["Name"] == "llmkit"
     assert metadata["Version"] == settings["metadata"]["version"]
@@ -158,5 +158,5 @@ def test_dependencies_have_floors_and_no_ceilings(settings: configparser.ConfigP
     required = [line for line in settings["options"]["install_requires"].split("\n") if line]
 
     assert required
-    assert [] == [line for line in required if ">=" not in line.partition(";")[0]]
-    assert [] == [line for line in required if re.search(r"<|==|~=", line.partition(";")[0])]
+    assert [line for line in required if ">=" not in line.partition(";")[0]] == []
+    assert [line for line in required if re.search(r"<|==|~=", line.partition(";")[0])] == []
