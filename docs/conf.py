@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import llmkit
-
 project = "llmkit"
 author = "llmkit contributors"
 copyright = "2026, llmkit contributors"  # noqa: A001
@@ -27,25 +25,25 @@ autodoc_preserve_defaults = True
 nitpicky = True
 nitpick_ignore_regex = [
     # What other projects document; no inventory is fetched, so that the documentation builds without a network.
-    (r"py:.*", r"(aiohttp|asyncio|attrs?|cattrs|click|collections|concurrent|contextlib|datetime|decimal|enum|logging|pathlib)\b.*"),
+    (r"py:.*", r"(aiohttp|asyncio|attrs?|cattrs|click|collections|concurrent|contextlib|datetime|decimal|enum|logging|pathlib|re)\b.*"),
     (r"py:.*", r"(pluggy|prometheus_client|pydantic|pytest|requests|responses|tenacity|threading|types|typing|_?pytest)\b.*"),
     (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
 ]
 
 
-def find_public_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+def find_name(app: Any, env: Any, node: Any, content: Any) -> Any:
     """Let ``llmkit.Client``, or ``Client`` alone, lead to the module that defines it: each object is documented there, once."""
     if node.get("refdomain") != "py":
         return None
+    domain = env.get_domain("py")
     name = node["reftarget"].removeprefix("llmkit.")
-    found = getattr(llmkit, name, None) if name in llmkit.__all__ else None
-    if not hasattr(found, "__qualname__"):
+    targets = [full for full in domain.objects if full.startswith("llmkit.") and full.endswith(f".{name}")]
+    if len(targets) != 1:
         return None
-    target = f"{found.__module__}.{found.__qualname__}"
-    return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "obj", target, node, content)
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", targets[0], node, content)
 
 
 def setup(app: Any) -> None:
     """Register the above."""
-    app.connect("missing-reference", find_public_name)
+    app.connect("missing-reference", find_name)
