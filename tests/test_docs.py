@@ -17,7 +17,8 @@ import pytest
 import llmkit
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted(ROOT.glob("examples/*/README.md"))
 TRY = 'python3 -m venv .venv && .venv/bin/pip install ".[cli]" && .venv/bin/llmkit demo'
 TEST = "python3 -m venv .venv-tox && .venv-tox/bin/pip install tox && .venv-tox/bin/tox"
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY")
@@ -144,7 +145,8 @@ def test_links_of_the_root_pages(page: Path):
 def test_every_file_in_tables_exists():
     """The paths that CONTRIBUTING and the way through the code name are there."""
     for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "reading-the-code.md"):
-        paths = set(re.findall(r"`((?:llmkit|llmkit_providers|docs|tests|examples)/[\w./-]*)`", page.read_text(encoding="utf-8")))
+        text = page.read_text(encoding="utf-8")
+        paths = set(re.findall(r"`((?:llmkit|llmkit_providers|docs|tests|examples)/[\w./-]*)`", text))
 
         assert paths
         assert {path for path in paths if not (ROOT / path).exists()} == set()
@@ -152,7 +154,8 @@ def test_every_file_in_tables_exists():
 
 def test_the_demo_runs():
     """README's first command ends in a demo that works without a key and without a network."""
-    done = subprocess.run([sys.executable, "-m", "llmkit", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    code = "import sys; from llmkit.cli import main; sys.argv = ['llmkit', 'demo']; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout
