@@ -214,6 +214,23 @@ class Task:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "defaults", _options(defaults))
 
+    def with_param(self, name: str, value: Any) -> Task:
+        """This task with one more default; a name llmkit does not know goes to the vendor as it is."""
+        given = self.defaults.to_dict()
+        if name in OPTION_NAMES:
+            given[name] = value
+        else:
+            given["extra"] = {**given.get("extra", {}), name: value}
+        return Task(self.name, **given)
+
+    def with_max_tokens(self, max_tokens: int) -> Task:
+        """This task with another limit on the answer's length, in tokens."""
+        return self.with_param("max_tokens", max_tokens)
+
+    def with_temperature(self, temperature: float) -> Task:
+        """This task with another sampling temperature."""
+        return self.with_param("temperature", temperature)
+
     def __setattr__(self, name: str, value: Any) -> None:
         raise attrs.exceptions.FrozenInstanceError
 
