@@ -57,6 +57,10 @@ def _secrets(keys: str | Iterable[str | Secret]) -> tuple[Secret, ...]:
     return tuple(found)
 
 
+def _tasks(tasks: Iterable[str]) -> tuple[str, ...]:
+    return (tasks,) if isinstance(tasks, str) else tuple(tasks)
+
+
 def _options(options: Options | Mapping[str, Any]) -> Options:
     if isinstance(options, Options):
         return options
@@ -114,7 +118,7 @@ class Instance:
     """The vendor's API root as its documentation gives it, or a full endpoint URL; None means the vendor's own."""
     name: str | None = None
     """What the instance is called; default ``provider/model``, numbered where that is taken."""
-    tasks: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    tasks: tuple[str, ...] = attrs.field(default=(), converter=_tasks)
     """Tasks it serves. Calls without a task may go to any instance."""
     weight: float = attrs.field(default=1, validator=_positive)
     """Share of the calls under the ``weighted`` strategy."""
