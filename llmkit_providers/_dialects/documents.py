@@ -22,11 +22,12 @@ _INSIDE = re.compile(rb'["\\]')
 class ObjectDecoder:
     """Bytes of JSON in, cut anywhere; every whole object out, whether it stands alone or in an array."""
 
-    __slots__ = ("_buffer", "_depth", "_in_string", "_position")
+    __slots__ = ("_buffer", "_depth", "_in_string", "_position", "_start")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._position = 0
+        self._start = 0
         self._depth = 0
         self._in_string = False
 
@@ -38,32 +39,30 @@ class ObjectDecoder:
         self._buffer += data
         found: list[bytes] = []
         while (match := (_INSIDE if self._in_string else _OUTSIDE).search(self._buffer, self._position)) is not None:
-            at, mark = match.start(), match.group()
-            if mark == b"\\":
-                if at + 1 == len(self._buffer):
-                    self._position = at  # what it escapes has not come yet
-                    return found
-                self._position = at + 2
-                continue
-            self._position = at + 1
-            if mark == b'"':
-                self._in_string = not self._in_string
-            elif mark == b"{":
-                self._open(at)
-            elif self._depth:
-                self._depth -= 1
-                if not self._depth:
-                    found.append(self._buffer[: at + 1])
-                    self._buffer, self._position = self._buffer[at + 1 :], 0
-        self._position = len(self._buffer)
+            self._mark(match.start(), match.group(), found)
+        self._position = max(self._position, len(self._buffer))
+        done = self._start if self._depth else len(self._buffer)
+        del self._buffer[:done]
+        self._position -= done
+        self._start = 0
         if len(self._buffer) > MOST_EVENT:
             raise ResponseTooLarge(f"a JSON object of the stream is larger than {MOST_EVENT} bytes")
         return found
 
-    def _open(self, at: int) -> None:
-        if not self._depth:
-            self._buffer, self._position = self._buffer[at:], 1
-        self._depth += 1
+    def _mark(self, at: int, mark: bytes, found: list[bytes]) -> None:
+        self._position = at + 1
+        if mark == b"\\":
+            self._position = at + 2  # over what it escapes, even if that has not come yet
+        elif mark == b'"':
+            self._in_string = not self._in_string
+        elif mark == b"{":
+            if not self._depth:
+                self._start = at
+            self._depth += 1
+        elif self._depth:
+            self._depth -= 1
+            if not self._depth:
+                found.append(bytes(self._buffer[self._start : at + 1]))
 
 
 class DocumentDecoder:

@@ -601,6 +601,7 @@ class TestErrors:
     def test_other_shapes(self) -> None:
         assert PROVIDER.error(reply({"error": "nope"}, 500)).message == "nope"
         assert PROVIDER.error(reply({"message": "nope"}, 403)).message == "nope"
+        assert PROVIDER.error(reply({"detail": "nope"}, 403)).message == "nope"
 
 
 class TestModels:
