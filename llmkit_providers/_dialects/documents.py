@@ -1,4 +1,4 @@
-"""JSON documents out of a streamed body, and the base of the decoders that read them.
+"""JSON documents out of a streamed body, however they are framed.
 
 A streamed answer is server-sent events; but Gemini without ``alt=sse`` sends one JSON array, and a gateway may answer a
 streamed request with one JSON object. What the body is shows in its first byte: no event stream begins with ``{`` or ``[``.
@@ -7,13 +7,14 @@ streamed request with one JSON object. What the body is shows in its first byte:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from abc import abstractmethod
 from typing import Any
 
-from llmkit.errors import LLMError, ResponseTooLarge
+from llmkit.errors import InvalidResponseError, ResponseTooLarge
 from llmkit.values.events import Event
 from llmkit.wire.json import parse_object
 from llmkit.wire.sse import BOM, MOST_EVENT, SSEDecoder
+from llmkit_providers._dialects.frames import FrameDecoder
 
 _OUTSIDE = re.compile(rb'["{}]')
 _INSIDE = re.compile(rb'["\\]')
@@ -100,43 +101,34 @@ class DocumentDecoder:
         return [event.data for event in self._sse.finish()] if self._sse is not None else []
 
 
-class JSONStreamDecoder:
-    """Base of a vendor's stream decoder: a subclass fills in :meth:`read`.
-
-    An error never swallows what came before it: where both come in the same bytes, the events are given first, and the error
-    is raised when the decoder is called again.
-    """
-
-    complete = False
+class JSONStreamDecoder(FrameDecoder):
+    """A stream's decoder whose vendor only has to say what one JSON document means, in :meth:`read`."""
 
     def __init__(self) -> None:
-        self._documents = DocumentDecoder()
-        self._failure: LLMError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data`` completes."""
-        if self._failure is not None:
-            raise self._failure
-        return self._take(self._documents.feed(data))
+        super().__init__(DocumentDecoder())
+        self._ending = False
 
     def finish(self) -> list[Event]:
-        """The events that the end of the stream completes."""
-        if self._failure is not None:
-            raise self._failure
-        return self._take(self._documents.finish())
+        """The events that the end of the stream completes. A document cut off by it is no error of its own: the stream is
+        :attr:`complete` or it is not."""
+        self._ending = True
+        return super().finish()
 
-    def _take(self, documents: Iterable[bytes]) -> list[Event]:
-        events: list[Event] = []
+    def frame(self, frame: bytes, events: list[Event]) -> None:
+        """Add to ``events`` what one document says."""
+        if frame == b"[DONE]":  # gateways end every stream so, whatever its dialect
+            return
         try:
-            for document in documents:
-                if document != b"[DONE]":  # gateways end every stream so, whatever its dialect
-                    self.read(parse_object(document), events)
-        except LLMError as error:
-            self._failure = error
-        if self._failure is not None and not events:
-            raise self._failure
-        return events
+            document = parse_object(frame)
+        except InvalidResponseError:
+            if self._ending or self.complete:
+                return
+            raise
+        self.read(document, events)
 
+    @abstractmethod
     def read(self, document: dict[str, Any], events: list[Event]) -> None:
-        """Append the events of one document."""
-        raise TypeError(f"{type(self).__name__} reads no documents")
+        """Add to ``events`` what one document says.
+
+        :raises LLMError: if it says that the stream failed.
+        """
