@@ -208,23 +208,26 @@ class OpenAIStream:
         delta = choice.get("delta")
         self._seen.add(index)
         if type(delta) is dict:
-            self._delta(delta, index, events)
+            self.delta(delta, index, events)
         reason = choice.get("finish_reason")
         if reason and index not in self._finished:
-            self._finish(reason, index, events)
+            self.finish_choice(reason, index, events)
         self.complete = self._done or (bool(self._finished) and self._finished >= self._seen)
 
-    def _finish(self, reason: Any, index: int, events: list[Event]) -> None:
+    def finish_choice(self, reason: Any, index: int, events: list[Event]) -> None:
+        """Add what the end of a choice brings."""
         self._finished.add(index)
+        events += self._calls.close(index)
         found = finish_reason(reason, self._calls.any(index))
         events.append(StreamFinished(found, word(reason), index))
 
     def _end(self, events: list[Event]) -> None:
         """After the terminal event: every choice that said no reason has finished nevertheless."""
         for index in sorted(self._seen - self._finished):
-            self._finish(None, index, events)
+            self.finish_choice(None, index, events)
 
-    def _delta(self, delta: dict[str, Any], index: int, events: list[Event]) -> None:
+    def delta(self, delta: dict[str, Any], index: int, events: list[Event]) -> None:
+        """Add what one delta brings."""
         thought = self._vendor.thought(delta)
         if thought:
             events.append(ReasoningDelta(thought, choice=index))
