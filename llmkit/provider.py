@@ -97,7 +97,7 @@ class Provider:
     # ------------------------------------------------------------------------------------------- what goes out
 
     def root(self, instance: Instance) -> str:
-        """The API root for ``instance``, without a query and a slash at its end; a full endpoint URL is cut back to its root."""
+        """The API root for ``instance``, without query or final slash; a full endpoint URL is cut back to its root."""
         root = (instance.base_url or self.base_url).partition("?")[0].rstrip("/")
         for endpoint in self.endpoints:
             if root.endswith(endpoint):
@@ -175,7 +175,9 @@ class Provider:
         The base knows the shapes ``{"error": {"message", "type", "code"}}``, ``{"error": "..."}`` and ``{"message": "..."}``.
         """
         message, codes = error_fields(reply.body)
-        return error_for(reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body)
+        return error_for(
+            reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body
+        )
 
     # ------------------------------------------------------------------------------------------- what is possible
 

@@ -9,6 +9,8 @@ from llmkit.errors import ResponseTooLarge
 MOST_EVENT = 16 * 1024 * 1024
 """Bytes a line or an event may have."""
 
+_new_sse = tuple.__new__  # half the cost of calling the named tuple
+
 BOM = b"\xef\xbb\xbf"
 
 
@@ -61,12 +63,17 @@ class SSEDecoder:
 
     def _feed_blocks(self, buffer: bytes) -> list[SSE]:
         """The common case: LF only, whole events of one ``data:`` line each."""
+        if buffer[:6] == b"data: " and buffer[-2:] == b"\n\n":
+            payloads = buffer[6:-2].split(b"\n\ndata: ")
+            if buffer.count(b"\n") == 2 * len(payloads):
+                self._buffer = b""
+                return [_new_sse(SSE, ("", payload)) for payload in payloads]
         blocks = buffer.split(b"\n\n")
         rest = blocks.pop()
         events = []
         for block in blocks:
             if block[:6] == b"data: " and b"\n" not in block:
-                events.append(SSE("", block[6:]))
+                events.append(_new_sse(SSE, ("", block[6:])))
             else:
                 events += self._feed_lines(block + b"\n\n")
         self._keep(rest)

@@ -31,8 +31,6 @@ from llmkit_providers._dialects.openai_decode import content_part, finish_reason
 if TYPE_CHECKING:
     from llmkit_providers._dialects.openai_chat import OpenAIChat
 
-_loads = orjson.loads
-
 
 class OpenAIStream:
     """Turns one streamed answer into events.
@@ -131,33 +129,32 @@ class OpenAIStream:
         if self._error is not None:
             raise self._error
         events: list[Event] = []
-        add = events.append
+        add, loads, seen = events.append, orjson.loads, self._seen
         try:
             for name, payload in self._sse.finish() if last else self._sse.feed(data):
                 if self._done:
                     break
-                try:
-                    chunk = _loads(payload)
+                try:  # the ordinary chunk: one choice with more text, and nothing else
+                    chunk = loads(payload)
+                    (choice,) = chunk["choices"]
+                    delta = choice["delta"]
+                    text = delta["content"]
+                    if (
+                        type(text) is str
+                        and text
+                        and len(delta) == 1
+                        and choice["finish_reason"] is None
+                        and (index := choice["index"]) in seen
+                        and "error" not in chunk
+                        and chunk.get("usage") is None
+                        and not name
+                    ):
+                        add(TextDelta(text, index))
+                        continue
                 except orjson.JSONDecodeError:
                     chunk = None
-                if type(chunk) is dict and self._started and not name:
-                    choices = chunk.get("choices")
-                    if type(choices) is list and len(choices) == 1:
-                        choice = choices[0]
-                        if type(choice) is dict:
-                            delta = choice.get("delta")
-                            if (
-                                type(delta) is dict
-                                and len(delta) == 1
-                                and type(text := delta.get("content")) is str
-                                and text
-                                and choice.get("finish_reason") is None
-                                and (index := choice.get("index", 0)) in self._seen
-                                and chunk.get("usage") is None
-                                and "error" not in chunk
-                            ):
-                                add(TextDelta(text, index))
-                                continue
+                except (LookupError, TypeError, ValueError):
+                    pass
                 self._event(name, payload, chunk, events)
             if last and not self._done and self.complete:
                 self._end(events)
