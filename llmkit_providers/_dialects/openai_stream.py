@@ -3,6 +3,7 @@ https://platform.openai.com/docs/api-reference/chat-streaming"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ from llmkit_providers._dialects.openai_decode import content_part, finish_reason
 
 if TYPE_CHECKING:
     from llmkit_providers._dialects.openai_chat import OpenAIChat
+
+_MEANINGLESS = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]+|:[^\r\n]*[\r\n])*")
+"""A byte order mark, blanks and comments."""
 
 
 class OpenAIStream:
@@ -82,10 +86,6 @@ class OpenAIStream:
 
     def finish(self) -> list[Event]:
         """The events that the end of the stream completes."""
-        if self._head:
-            data, self._head = self._head, None
-            events = self._read(data, False)
-            return events + self._read(b"", True)
         if self._document is not None:
             return self._whole(self._document)
         return self._read(b"", True)
@@ -93,21 +93,18 @@ class OpenAIStream:
     # ------------------------------------------------------------------------------------------- what kind of body
 
     def _begin(self, data: bytes) -> bytes:
-        """Hold the body back until its first byte that is no blank and in no comment tells events from JSON."""
-        rest = data.removeprefix(BOM).lstrip()
-        while rest[:1] == b":":
-            _, newline, rest = rest.replace(b"\r", b"\n").partition(b"\n")
-            if not newline:
-                rest = b""
-            rest = rest.lstrip()
-        if not rest and len(data) < MOST_BODY:
-            self._head = data
+        """Pass over blanks and comments until the first byte that is neither tells events from JSON."""
+        rest = data[_MEANINGLESS.match(data).end() :]  # type: ignore[union-attr]  # it matches everywhere
+        if rest[:1] == b":":
+            self._head = b":"  # a comment whose end has not come
+            return b""
+        if BOM.startswith(rest):
+            self._head = rest
             return b""
         self._head = None
         if rest[:1] == b"{":
             self._document = []
-            return rest
-        return data
+        return rest
 
     def _collect(self, document: list[bytes], data: bytes) -> None:
         document.append(data)
