@@ -38,6 +38,6 @@ class DeepSeek(OpenAIChat):
         return self.root(instance).endswith("/beta")
 
     def send_back(self, thoughts: Sequence[Reasoning], message: dict[str, Any], tools: bool) -> None:
-        """Thinking goes back in conversations with tool calls."""
+        """In conversations with tool calls thinking goes back, an empty text where an answer has none (another vendor's)."""
         if tools:
             message["reasoning_content"] = "".join([thought.text for thought in thoughts])

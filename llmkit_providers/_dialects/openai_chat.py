@@ -197,7 +197,7 @@ class OpenAIChat(Provider):
         return {"type": "file", "file": inner}
 
     def send_back(self, thoughts: Sequence[Reasoning], message: dict[str, Any], tools: bool) -> None:
-        """Put the vendor's own thinking into an assistant message that goes back to it.
+        """Put the vendor's own thinking, if there is any, into an assistant message that goes back to it.
 
         :param tools: whether there are tool calls in the conversation.
         """

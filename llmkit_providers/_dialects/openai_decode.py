@@ -10,11 +10,10 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from llmkit.errors import InvalidResponseError
 from llmkit.values.completion import FinishReason
 from llmkit.values.messages import Image, Part, Reasoning, Refusal, Text, ToolCall, VendorPart
 from llmkit.values.usage import Usage, tokens
-from llmkit.wire.json import dump_json, parse_json
+from llmkit.wire.json import dump_json, tool_arguments
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -48,20 +47,9 @@ def finish_reason(word: Any, has_calls: bool) -> FinishReason:
 
 def tool_call(call_id: str, name: str, arguments: Any, extra: Mapping[str, Any] | None = None) -> ToolCall:
     """A tool call from whatever a server put into ``arguments``: JSON text, no text, null, or the object itself."""
-    if isinstance(arguments, Mapping):
-        return ToolCall(call_id, name, dict(arguments), dump_json(arguments).decode(), True, extra)
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return ToolCall(call_id, name, {}, arguments or "", True, extra)
-    raw = arguments if isinstance(arguments, str) else dump_json(arguments).decode()
-    try:
-        parsed = parse_json(raw)
-    except InvalidResponseError:
-        parsed = raw
-    if parsed is None:
-        return ToolCall(call_id, name, {}, raw, True, extra)
-    if type(parsed) is not dict:
-        return ToolCall(call_id, name, {}, raw, False, extra)
-    return ToolCall(call_id, name, parsed, raw, True, extra)
+    raw = arguments if isinstance(arguments, str) else "" if arguments is None else dump_json(arguments).decode()
+    parsed, valid = tool_arguments(raw)
+    return ToolCall(call_id, name, parsed, raw, valid, extra)
 
 
 def tool_calls(message: Mapping[str, Any], provider: str) -> list[ToolCall]:

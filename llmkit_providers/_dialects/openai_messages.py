@@ -76,8 +76,7 @@ def _assistant(message: Message, vendor: OpenAIChat, tools: bool) -> dict[str, A
     elif not said and "refusal" not in encoded:
         encoded["content"] = ""
     thoughts = [part for part in message.content if type(part) is Reasoning and part.provider in (None, vendor.name)]
-    if thoughts:
-        vendor.send_back(thoughts, encoded, tools)
+    vendor.send_back(thoughts, encoded, tools)
     return encoded
 
 
@@ -172,7 +171,8 @@ def strict_schema(schema: Any) -> Any:
     closed = {name: _inner(name, value) for name, value in schema.items()}
     if isinstance(schema.get("properties"), Mapping):
         closed.setdefault("additionalProperties", False)
-        closed["required"] = list(schema["properties"])
+        given = [name for name in schema.get("required") or () if name in schema["properties"]]
+        closed["required"] = given + [name for name in schema["properties"] if name not in given]
     elif schema.get("type") == "object":
         closed.setdefault("additionalProperties", False)
     return closed
