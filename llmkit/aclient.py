@@ -26,7 +26,7 @@ class AsyncClient(Face):
     __doc__ = Face.__doc__
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
-        from llmkit.transports.aio import AioRuntime
+        from llmkit.transports.aio import Runtime as AioRuntime
 
         return AioRuntime(**transport)
 

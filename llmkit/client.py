@@ -27,7 +27,7 @@ class Client(Face):
     __doc__ = Face.__doc__
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
-        from llmkit.transports.blocking import BlockingRuntime
+        from llmkit.transports.blocking import Runtime as BlockingRuntime
 
         return BlockingRuntime(**transport)
 
