@@ -26,8 +26,8 @@ from llmkit import (
 def sync(client: Client) -> None:
     """Every kind of call, sync."""
     assert_type(client.generate("Hi"), Completion)
-    client.generate([Message.system("Be short."), "Hi"], task="summary", max_tokens=5, temperature=0.3, stop=["END"], tags=["x"])
-    client.generate("Hi", tools=[Tool("weather")], tool_choice="auto", response_model="json", extra={"user": "me"})
+    client.generate([Message.system("Be short."), "Hi"], task="summary", max_tokens=5, temperature=0.3, stop=["END"])
+    client.generate("Hi", tools=[Tool("weather")], tool_choice="auto", response_model="json", tags=["x"], extra={"user": "me"})
     with client.stream("Hi", timeout=3) as stream:
         for event in stream:
             assert_type(event.text, str)
