@@ -126,7 +126,8 @@ class Core:
         unknown = [name for name in instance.settings if name not in provider.settings]
         if unknown:
             known = ", ".join(provider.settings) or "none"
-            raise ConfigError(f"{where}: settings.{unknown[0]}: {provider.title or provider.name} has no such setting; it has {known}")
+            vendor = provider.title or provider.name
+            raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
         if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
             changes["base_url"] = url

@@ -97,7 +97,9 @@ WORDS: tuple[tuple[re.Pattern[str], type[LLMError], Recovery], ...] = (
         Recovery.NEVER,
     ),
     (
-        re.compile(r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b", re.I),
+        re.compile(
+            r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b", re.I
+        ),
         QuotaExceededError,
         Recovery.OTHER_KEY,
     ),
@@ -189,7 +191,15 @@ def error_for(
     )
 
 
-REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-generation-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray")
+REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-generation-id",
+    "x-amzn-requestid",
+    "x-goog-request-id",
+    "cf-ray",
+)
 """Headers that hold the vendor's id of a request, first found wins."""
 
 
