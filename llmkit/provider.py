@@ -83,7 +83,7 @@ class Provider:
     key_names: ClassVar[tuple[str, ...]] = ()
     """Environment variables that hold the key, first found wins; the same names with ``S`` hold comma-separated lists."""
     base_url_names: ClassVar[tuple[str, ...]] = ()
-    """Environment variables that hold the base URL, first found wins."""
+    """Environment variables that hold the API root, first found wins."""
     needs_key: ClassVar[bool] = True
     """False for local servers, where a key is optional."""
     features: ClassVar[frozenset[str]] = frozenset({"chat"})
