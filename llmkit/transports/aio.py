@@ -330,6 +330,7 @@ class Body:
         self._exchange = exchange
         self._session = session
         self._over = False
+        self._broken: LLMError | None = None
 
     async def read(self, until: float) -> bytes:
         """See :meth:`llmkit.runtime.Body.read`."""
@@ -346,18 +347,20 @@ class Body:
         """The next bytes, or ``b""`` at the end."""
         content = self._response.content
         while not self._over:
-            problem = None
+            problem, self._broken = self._broken, None
             data = b""
             try:
-                data = await content.readany()
+                data = await content.readany() if problem is None else b""
             except Exception as caught:
                 problem = errors.translate(caught, self._exchange, TABLE)
+            if problem is not None and self._exchange.killed is None and (data := _rescue(content)):
+                problem, self._broken = None, problem
             if problem is None and self._exchange.killed is not None:
                 problem = errors.killed(self._exchange)
             if problem is not None:
                 raise problem
             plain = self.decoder.feed(data) if data else b""
-            if not data or content.at_eof():
+            if not data or (content.at_eof() and self._broken is None):
                 self.decoder.finish()
                 self._over = True
                 self._session.release(self._exchange)
@@ -385,6 +388,15 @@ class Body:
                 self.close()
             elif not loop.is_closed():
                 loop.call_soon_threadsafe(_drop, self._response, self._exchange, self._session)
+
+
+def _rescue(content: Any) -> bytes:
+    """What had come before the connection broke: aiohttp's reader tells of the break first and keeps the rest to itself."""
+    try:
+        data: bytes = content._read_nowait(-1)
+    except Exception:
+        return b""
+    return data
 
 
 def _drop(response: aiohttp.ClientResponse, exchange: Pending, session: Session) -> None:
