@@ -43,6 +43,11 @@ class Colour:
     def read(self, body: Any, seconds: float = 5.0) -> bytes:
         return self.run(body.read(self.runtime.now() + seconds))
 
+    def settle(self) -> None:
+        """Give the event loop a moment to close what was dropped."""
+        if self._runner is not None:
+            self._runner.run_until_complete(asyncio.sleep(0.02))
+
     def close(self) -> None:
         self.run(self.runtime.aclose())
         if self._runner is not None:
