@@ -241,6 +241,7 @@ class Adapter(HTTPAdapter):
         response.headers = resp.headers
         response.raw = resp
         response.url = req.url
+        response.request = req
         return response
 
     def close(self) -> None:

@@ -128,7 +128,8 @@ from llmkit.wire.http import HttpRequest
 runtime = Runtime()
 def call(body):
     return runtime.send(HttpRequest("POST", {server.on("/", echo)!r}, {{}}, body), 5, runtime.now() + 5)
-loop = asyncio.new_event_loop()
+if {name!r} == "aio":
+    loop = asyncio.new_event_loop()
 run = finish if {name!r} == "blocking" else loop.run_until_complete
 assert run(call(b"parent")).body == b"parent"
 children = []

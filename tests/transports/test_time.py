@@ -82,7 +82,7 @@ def test_stream_timers(colour: Colour, server: FaultServer) -> None:
     with pytest.raises(RequestTimeout):
         colour.read(body, 0.1)
     colour.settle()
-    assert server.closed_at(within=0.5)
+    assert server.closed_at(within=1.5)
     colour.run(body.aclose())
 
 
