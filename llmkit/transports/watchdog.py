@@ -21,7 +21,7 @@ from llmkit.transports.exchange import Exchange
 class Watched(Exchange):
     """An exchange over a blocking socket.
 
-    :param owner: the runtime it belongs to.
+    :param owner: a mark of the runtime it belongs to; not the runtime, which idle connections would keep alive.
     :param connect: seconds that making a connection may take.
     """
 
