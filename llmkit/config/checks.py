@@ -123,12 +123,15 @@ def has_undefined(value: Any) -> bool:
 
 def read_options(problems: Problems, path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a task or an instance. Names llmkit does not know go to the vendor, unless they look like a slip of the
-    pen; ``extra`` takes those too."""
+    pen; ``extra`` takes those too. All of them come back in ``extra``."""
     kinds = dict(OPTIONS)
     for name in table:
         if name not in kinds and not _slip(name):
             kinds[name] = PLAIN
-    return read(problems, path, table, kinds)
+    good = read(problems, path, table, kinds)
+    known = {name: value for name, value in good.items() if name in OPTIONS}
+    extra = {**{name: value for name, value in good.items() if name not in OPTIONS}, **good.get("extra", {})}
+    return {**known, "extra": extra} if extra else known
 
 
 def _slip(name: str) -> bool:

@@ -213,8 +213,7 @@ class Reader:
         elif name in self.tasks:
             self.problems.add((*path, "name"), "expected a name of its own; an earlier task has it")
         else:
-            extra = good.pop("extra", None)
-            self.tasks[name] = Task(name, **{**good, **({"extra": extra} if extra else {})})
+            self.tasks[name] = Task(name, **good)
 
     def _instances(self, path: Path, table: Mapping[str, Any], kinds: Mapping[str, checks.Kind]) -> list[Instance]:
         """The instances a table describes: one, or one for each of its ``models``. Empty where it is wrong."""

@@ -235,6 +235,11 @@ def test_variables_are_expanded_once_and_in_values_only(parse):
     assert task == Task('${OTHER} $$ " \n[x]', stop=["$5", "a ${B", "$ {x}", "!"], extra={"${KEY}": "x"})
 
 
+def test_parameters_of_any_name_go_to_the_vendor(parse):
+    (task,) = parse('[[tasks]]\nname = "a"\nself = 1\nmin_p = 0.1\nextra = { min_p = 0.2, max_token = 1 }').tasks
+    assert task.defaults.to_dict() == {"extra": {"self": 1, "min_p": 0.2, "max_token": 1}}
+
+
 def test_a_strategy_of_a_plugin(parse, refuse):
     assert parse('[settings]\nstrategy = "Cheapest"', known_strategies=["Cheapest"]).strategy == "Cheapest"
     assert "got 'Cheapest'" in refuse('[settings]\nstrategy = "Cheapest"')[0]
