@@ -40,7 +40,9 @@ STATUSES: Mapping[int, tuple[type[LLMError], Recovery]] = {
     422: (InvalidRequestError, Recovery.NEVER),
     425: (ServerError, Recovery.RETRY),
     429: (RateLimitError, Recovery.RETRY),
+    # 498: invalid token; 499: cancelled, "try the request again": https://docs.cohere.com/reference/errors
     498: (AuthenticationError, Recovery.OTHER_KEY),
+    499: (ServerError, Recovery.RETRY),
     501: (ServerError, Recovery.OTHER_INSTANCE),
     503: (OverloadedError, Recovery.RETRY),
     505: (ServerError, Recovery.OTHER_INSTANCE),
@@ -95,7 +97,9 @@ WORDS: tuple[tuple[re.Pattern[str], type[LLMError], Recovery], ...] = (
         Recovery.NEVER,
     ),
     (
-        re.compile(r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b", re.I),
+        re.compile(
+            r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b", re.I
+        ),
         QuotaExceededError,
         Recovery.OTHER_KEY,
     ),
@@ -187,7 +191,15 @@ def error_for(
     )
 
 
-REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-generation-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray")
+REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-generation-id",
+    "x-amzn-requestid",
+    "x-goog-request-id",
+    "cf-ray",
+)
 """Headers that hold the vendor's id of a request, first found wins."""
 
 

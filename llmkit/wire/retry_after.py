@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 MOST_SECONDS = 400 * 24 * 3600.0
 """A longer wait is taken for rubbish."""
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_DURATION = re.compile("".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms")))
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
