@@ -115,8 +115,7 @@ GOLDEN = [
     ),
     (
         INSTANCE.replace("openai", "opnai").replace("provider", "\t'provider'"),
-        f"2:2: instances[0].provider: expected a provider ({', '.join(BUILT_IN_PROVIDERS)}), got 'opnai';"
-        " did you mean 'openai'?",
+        f"2:2: instances[0].provider: expected a provider ({', '.join(BUILT_IN_PROVIDERS)}), got 'opnai'; did you mean 'openai'?",
     ),
     ('[[providers]]\ntype = "openai"\nmodle = "m"\nmodel = "m"', "3:1: providers[0].modle: unknown key; did you mean 'model'?"),
     (
