@@ -375,6 +375,11 @@ def _why(resting: list[Route], now: float, until: float | None) -> LLMError:
     ):
         if reasons and all(isinstance(reason, cls) for reason in reasons):
             first = reasons[0]
-            facts = {"provider": first.provider, "status": first.status, "vendor_code": first.vendor_code}
-            return cls(f"{said}: {labels} ({first.message})", retry_after=seconds, **facts)
+            return cls(
+                f"{said}: {labels} ({first.message})",
+                provider=first.provider,
+                status=first.status,
+                vendor_code=first.vendor_code,
+                retry_after=seconds,
+            )
     return NoInstanceAvailable(f"nothing can serve the call now; resting keys: {labels or 'none'}", retry_after=seconds)

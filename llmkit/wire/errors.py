@@ -104,7 +104,9 @@ WORDS: tuple[tuple[re.Pattern[str], type[LLMError], Recovery], ...] = (
         Recovery.OTHER_KEY,
     ),
     (
-        re.compile(r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key", re.I),
+        re.compile(
+            r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key", re.I
+        ),
         AuthenticationError,
         Recovery.OTHER_KEY,
     ),
@@ -180,7 +182,7 @@ def error_for(
         recovery = Recovery.NEVER
     seconds = retry_after(headers)
     return cls(
-        redact(" ".join(message.split()))[:500] or f"the vendor answered with HTTP {status} and no message",
+        redact(" ".join(message[:8000].split()))[:500] or f"the vendor answered with HTTP {status} and no message",
         provider=provider,
         status=status,
         request_id=request_id(headers),
