@@ -7,7 +7,7 @@ import random
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
@@ -23,10 +23,12 @@ from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import ANY_MODEL, Route, Router
 from llmkit.policy.strategies import Strategy, make_strategy
 from llmkit.provider import Provider
-from llmkit.runtime import Runtime
 from llmkit.values.calls import OnUnsupported
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
+
+if TYPE_CHECKING:
+    from llmkit.runtime import Runtime
 
 CORES: weakref.WeakSet[Core] = weakref.WeakSet()
 
