@@ -6,14 +6,15 @@ sent back (a thought signature, cache marks), keyed by the provider's name, so t
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
 
 from llmkit.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Extra = Union[Mapping[str, Any], None]
 Role = Literal["system", "user", "assistant", "tool"]
@@ -51,6 +52,9 @@ class _Media:
 
         :raises OSError: if the file cannot be read.
         """
+        import mimetypes
+        from pathlib import Path
+
         path = Path(path)
         guessed = media_type or mimetypes.guess_type(path.name)[0]
         return cls(data=path.read_bytes(), media_type=guessed)
@@ -81,7 +85,9 @@ class File(_Media):
     @classmethod
     def from_path(cls, path: str | Path, media_type: str | None = None) -> Any:
         """Read a file and keep its name."""
-        return attrs.evolve(super().from_path(path, media_type), name=Path(path).name)
+        from pathlib import PurePath
+
+        return attrs.evolve(super().from_path(path, media_type), name=PurePath(path).name)
 
 
 @attrs.frozen

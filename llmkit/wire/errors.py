@@ -104,9 +104,7 @@ WORDS: tuple[tuple[re.Pattern[str], type[LLMError], Recovery], ...] = (
         Recovery.OTHER_KEY,
     ),
     (
-        re.compile(
-            r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key", re.I
-        ),
+        re.compile(r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key", re.I),
         AuthenticationError,
         Recovery.OTHER_KEY,
     ),

@@ -61,6 +61,17 @@ def tool_arguments(raw: Any) -> tuple[dict[str, Any], bool]:
     return (value, True) if type(value) is dict else ({}, value is None)
 
 
+def parse_answer(text: str) -> Any:
+    """A model's answer as JSON, with a Markdown fence around it taken off; None if it is none."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text[3:-3].removeprefix("json").strip()
+    try:
+        return parse_json(text)
+    except (InvalidResponseError, UnicodeEncodeError):
+        return None
+
+
 def dump_json(value: Any) -> bytes:
     """A value as compact JSON.
 
