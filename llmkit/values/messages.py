@@ -24,7 +24,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 class Text:
     """Plain text."""
 
-    type: ClassVar[str] = "text"
+    type: ClassVar[Literal["text"]] = "text"
     text: str
     extra: Extra = None
 
@@ -64,7 +64,7 @@ class _Media:
 class Image(_Media):
     """A picture. ``detail`` (``low``, ``high``, ``auto``) is passed on where a vendor has it."""
 
-    type: ClassVar[str] = "image"
+    type: ClassVar[Literal["image"]] = "image"
     detail: str | None = attrs.field(default=None, kw_only=True)
 
 
@@ -72,14 +72,14 @@ class Image(_Media):
 class Audio(_Media):
     """A sound clip."""
 
-    type: ClassVar[str] = "audio"
+    type: ClassVar[Literal["audio"]] = "audio"
 
 
 @attrs.frozen
 class File(_Media):
     """A document, such as a PDF. ``name`` is what the vendor shows the model."""
 
-    type: ClassVar[str] = "file"
+    type: ClassVar[Literal["file"]] = "file"
     name: str | None = attrs.field(default=None, kw_only=True)
 
     @classmethod
@@ -98,7 +98,7 @@ class ToolCall:
     sent, and ``valid`` says whether it could be parsed.
     """
 
-    type: ClassVar[str] = "tool_call"
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
     id: str
     name: str
     arguments: Mapping[str, Any] = attrs.field(factory=dict)
@@ -111,7 +111,7 @@ class ToolCall:
 class ToolResult:
     """What a tool answered. ``content`` is text, or parts for the vendors that take pictures in results."""
 
-    type: ClassVar[str] = "tool_result"
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
     call_id: str
     content: str | tuple[Text | Image | File, ...] = ""
     name: str | None = None
@@ -124,7 +124,7 @@ class Reasoning:
     """The model's thinking. ``signature`` and ``redacted`` (opaque data) must go back to the ``provider`` they came from,
     and go to no other."""
 
-    type: ClassVar[str] = "reasoning"
+    type: ClassVar[Literal["reasoning"]] = "reasoning"
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
@@ -136,7 +136,7 @@ class Reasoning:
 class Refusal:
     """The model declined, in words the vendor keeps apart from ordinary text."""
 
-    type: ClassVar[str] = "refusal"
+    type: ClassVar[Literal["refusal"]] = "refusal"
     text: str
     extra: Extra = None
 
@@ -146,7 +146,7 @@ class VendorPart:
     """A part that only ``provider`` understands (a tool that the vendor ran itself, a citation block), kept as it was sent so
     that it can be sent back."""
 
-    type: ClassVar[str] = "vendor"
+    type: ClassVar[Literal["vendor"]] = "vendor"
     provider: str
     data: Mapping[str, Any]
 
