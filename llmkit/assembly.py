@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import attrs
 
 from llmkit.catalog import provider_for, split_model
-from llmkit.config.env import base_url_for, keys_for
+from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError
 from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
