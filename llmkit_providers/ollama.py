@@ -105,11 +105,6 @@ class Ollama(Provider):
         shown = f"[{name}]" if ":" in name else name
         return f"{scheme}://{shown}{f':{port}' if port else ''}{slash}{path}"
 
-    def root(self, instance: Instance) -> str:
-        """The server's root; a ``host:port`` without a scheme is understood."""
-        root = super().root(instance)
-        return root if "://" in root else self.base_url_from(root)
-
     # ------------------------------------------------------------------------------------------- what goes out
 
     def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
