@@ -132,7 +132,7 @@ class Core:
             raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
         if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
-            changes["base_url"] = url
+            changes["base_url"] = provider.base_url_from(url)
         if instance.api_key is None and not instance.api_keys:
             keys = keys_for(provider, environ) or self._from_sources(provider)
             if not keys and provider.needs_key:

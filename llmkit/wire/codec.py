@@ -161,5 +161,3 @@ def _error(data: Any, _: Any) -> LLMError:
     recovery = Recovery(fields.pop("recovery"))
     known = {name: fields[name] for name in _FACTS if name in fields and name != "message"}
     return kind(fields["message"], recovery=recovery, **known)
-
-
