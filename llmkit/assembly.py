@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import attrs
 
 from llmkit.catalog import provider_for, split_model
-from llmkit.config.env import base_url_for, keys_for
+from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError
 from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
@@ -126,7 +126,8 @@ class Core:
         unknown = [name for name in instance.settings if name not in provider.settings]
         if unknown:
             known = ", ".join(provider.settings) or "none"
-            raise ConfigError(f"{where}: settings.{unknown[0]}: {provider.title or provider.name} has no such setting; it has {known}")
+            vendor = provider.title or provider.name
+            raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
         if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
             changes["base_url"] = url

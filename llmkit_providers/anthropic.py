@@ -135,6 +135,8 @@ class Anthropic(Provider):
             document = parse_object(reply.body)
         except LLMError:
             return super().error(reply)
+        if not isinstance(document.get("error"), dict):
+            return super().error(reply)
         return anthropic_answers.error(document, reply.status, reply.headers, reply.body)
 
     # ------------------------------------------------------------------------------------------- what is possible

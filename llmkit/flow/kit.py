@@ -11,11 +11,11 @@ from llmkit.policy.router import Router
 from llmkit.runtime import Runtime
 
 if TYPE_CHECKING:
-    from llmkit.plugins.hooks import Hooks
     from llmkit.observe.ledger import Ledger
+    from llmkit.plugins.hooks import Hooks
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Kit:
     """A client's collaborators, put together once and handed down to each flow."""
 

@@ -23,7 +23,7 @@ Hook = Callable[..., Any]
 class Hooks:
     """A client's hooks. Each is None where no plugin wants it, so that a call without plugins pays nothing."""
 
-    __slots__ = ("_told", "attempt", "error", "answer", "failover", "registered", "request", "retry", "stream_event")
+    __slots__ = ("_told", "answer", "attempt", "error", "failover", "registered", "request", "retry", "stream_event")
 
     request: Hook | None
     attempt: Hook | None

@@ -33,12 +33,16 @@ class PluginInfo:
     """Why it cannot be used, as far as it is known without loading it."""
 
 
-@lru_cache(maxsize=None)
-def entry_points(group: str) -> tuple[EntryPoint, ...]:
-    """The entry points of a group, in the order in which they are found; nothing is imported."""
+@lru_cache
+def _all_entry_points() -> Any:
     from importlib.metadata import entry_points as find
 
-    return tuple(find(group=group))
+    return find()
+
+
+def entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group, in the order in which they are found; nothing is imported."""
+    return tuple(_all_entry_points().select(group=group))
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+
 import attrs
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
@@ -16,7 +17,7 @@ QUOTA_REST = 900.0, 86400.0
 """The same after a used-up quota or credit."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Key:
     """One key and its state. ``secret`` is None for servers that want none."""
 

@@ -58,7 +58,7 @@ def retry_policy(retries: int | tenacity.BaseRetrying, backoff: Backoff) -> tena
         return retries
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(retries + 1),
-        wait=backoff,  # type: ignore[arg-type]
+        wait=backoff,
         retry=tenacity.retry_if_exception(is_transient),
         reraise=True,
     )
@@ -101,9 +101,9 @@ def retry(
 
     import tenacity
 
-    return tenacity.retry(
+    return tenacity.retry(  # type: ignore[return-value]
         stop=tenacity.stop_after_attempt(check_retries(max_retries) + 1),
-        wait=Backoff(random.random, initial_delay, max_delay, exponential_base),  # type: ignore[arg-type]
+        wait=Backoff(random.random, initial_delay, max_delay, exponential_base),
         retry=tenacity.retry_if_exception(is_transient) if on is None else tenacity.retry_if_exception_type(on),
         reraise=True,
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -164,6 +162,8 @@ def is_loopback(host: str) -> bool:
     """Whether ``host`` is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -178,6 +178,8 @@ def check_url(url: str, allow_http: bool) -> None:
 
     :raises ConfigError: with the reason; user information in the URL is not shown.
     """
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
