@@ -80,9 +80,7 @@ def test_deepseek_takes_one_text_and_strict_tools_at_its_beta_root_alone():
 def test_deepseek_keeps_alive_with_blank_lines_and_comments_and_counts_its_cache():
     """https://api-docs.deepseek.com/quick_start/rate_limit, https://api-docs.deepseek.com/guides/kv_cache"""
     usage = {"prompt_tokens": 5, "completion_tokens": 1, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 1}
-    body = sse(
-        b": keep-alive", chunk({"reasoning_content": "Hm", "content": None}), chunk({"content": "Hi"}, "stop", usage=usage)
-    )
+    body = sse(b": keep-alive", chunk({"reasoning_content": "Hm", "content": None}), chunk({"content": "Hi"}, "stop", usage=usage))
     events, complete = streamed(b"\n\n: keep-alive\n\n" + body, DeepSeek())
     assert events[1:] == [
         ReasoningDelta("Hm"),
@@ -333,7 +331,5 @@ def test_geminis_signatures_go_back_through_its_compatible_endpoint():
 
 
 def test_nothing_is_refused_at_a_server_nobody_knows():
-    call = chat(
-        Message.user(Image(url="https://host/a.png"), File(file_id="f")), seed=1, response_format="json", tool_choice="f"
-    )
+    call = chat(Message.user(Image(url="https://host/a.png"), File(file_id="f")), seed=1, response_format="json", tool_choice="f")
     assert OpenAICompatible().unsupported(call, Instance("openai_compatible", "m", base_url="http://localhost:1/v1")) == ()
