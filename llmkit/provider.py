@@ -99,8 +99,8 @@ class Provider:
     # ------------------------------------------------------------------------------------------- what goes out
 
     def root(self, instance: Instance) -> str:
-        """The API root for ``instance``, without a slash at its end; a full endpoint URL is cut back to its root."""
-        root = (instance.base_url or self.base_url).rstrip("/")
+        """The API root for ``instance``, without query or final slash; a full endpoint URL is cut back to its root."""
+        root = (instance.base_url or self.base_url).partition("?")[0].rstrip("/")
         for endpoint in self.endpoints:
             if root.endswith(endpoint):
                 return root[: -len(endpoint)].rstrip("/")

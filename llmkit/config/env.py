@@ -116,8 +116,9 @@ class _Reader:
     def fields(self) -> dict[str, Any]:
         """Keyword arguments for Settings."""
         fields: dict[str, Any] = {"environ": self.environ}
-        primary, fallbacks = self._models("PRIMARY_LLM")[:1], self._models("FALLBACK_LLM")
-        enabled = self._models("ENABLED_MODELS")
+        primary, fallbacks, enabled = (self._models(name) for name in ("PRIMARY_LLM", "FALLBACK_LLM", "ENABLED_MODELS"))
+        if len(primary) > 1:
+            self._wrong("PRIMARY_LLM", "expected one model")
         for number, model in enumerate(fallbacks):
             if model in primary or model in fallbacks[:number]:
                 self._wrong("FALLBACK_LLM", "expected other models than PRIMARY_LLM, each once")

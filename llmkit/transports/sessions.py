@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import time
 import weakref
 from collections.abc import AsyncGenerator
@@ -20,29 +21,13 @@ from llmkit.wire.body import MOST_HEADERS
 class Pending(Exchange):
     """An exchange on an event loop, in the task that made it."""
 
-    __slots__ = ("_loop", "_timer", "task", "transport")
+    __slots__ = ("task", "transport")
 
-    def __init__(self, origin: str, until: float, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, origin: str, until: float) -> None:
         super().__init__(origin, until)
         self.transport: Any = None
         self.task = asyncio.current_task()
         """What waits for the head of the reply."""
-        self._loop = loop
-        self._timer = loop.call_later(until - time.monotonic(), self._expired, until)
-
-    def expire(self, moment: float) -> None:
-        """Move the timer. To a later moment that is free: the timer looks again when it fires."""
-        if moment < self.expires_at:
-            self._timer.cancel()
-            self._timer = self._loop.call_later(moment - time.monotonic(), self._expired, moment)
-        self.expires_at = moment
-
-    def _expired(self, moment: float) -> None:
-        if moment < self.expires_at:
-            moment = self.expires_at
-            self._timer = self._loop.call_later(moment - time.monotonic(), self._expired, moment)
-        else:
-            self.kill("timeout")
 
     def kill(self, why: str) -> None:
         """Break the connection, or stop the wait for one."""
@@ -56,11 +41,6 @@ class Pending(Exchange):
         """Close the socket without waiting for what is still to be written."""
         if self.transport is not None:
             self.transport.abort()
-
-    def over(self) -> None:
-        """The reply has been read, or nobody wants it any more."""
-        self._timer.cancel()
-        self.transport = self.task = None
 
 
 current: contextvars.ContextVar[Pending | None] = contextvars.ContextVar("llmkit_exchange", default=None)
@@ -105,11 +85,14 @@ def _note_first_byte(protocol: Any, exchange: Exchange) -> None:
 
 
 class Session:
-    """aiohttp's session on one loop, and what runs over it."""
+    """aiohttp's session on one loop, and what runs over it: one timer of the loop's watches all exchanges, as the watchdog does for
+    blocking ones."""
 
     def __init__(self, pool_size: int | None) -> None:
         self.loop = asyncio.get_running_loop()
-        self.active: set[Pending] = set()
+        self._active: set[Pending] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = math.inf
         self.closing: asyncio.Task[None] | None = None
         self._connector = _Connector(pool_size or 0)
         self.client = aiohttp.ClientSession(
@@ -128,9 +111,44 @@ class Session:
         """Begin the guard that closes the session when the loop ends."""
         await self._guard.__anext__()
 
+    def watch(self, exchange: Pending) -> None:
+        """Watch an exchange until :meth:`release`."""
+        self._active.add(exchange)
+        self.expire(exchange, exchange.expires_at)
+
+    def release(self, exchange: Pending) -> None:
+        """Watch it no longer: the reply has been read, or nobody wants it any more."""
+        self._active.discard(exchange)
+        exchange.transport = exchange.task = None
+
+    def expire(self, exchange: Pending, moment: float) -> None:
+        """Move an exchange's timer."""
+        exchange.expires_at = moment
+        if moment < self._wakes_at:
+            self._wake_at(moment)
+
+    def _wake_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wakes_at = moment
+        self._timer = self.loop.call_later(moment - time.monotonic(), self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for exchange in [*self._active]:
+            if exchange.expires_at <= now:
+                exchange.kill("timeout")
+        waiting = [exchange.expires_at for exchange in self._active if exchange.killed is None]
+        self._timer, self._wakes_at = None, math.inf
+        if waiting:
+            self._wake_at(min(waiting))
+
     def close(self) -> None:
         """On the session's loop: end what runs, then close the connections."""
-        for exchange in list(self.active):
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._wakes_at = None, math.inf
+        for exchange in [*self._active]:
             exchange.kill("closed")
         if self.closing is None:
             self.closing = self.loop.create_task(self._close())

@@ -11,6 +11,7 @@ MOST_EVENT = 16 * 1024 * 1024
 
 LONG = 64 * 1024
 """Bytes of an event that may wait for its end before its lines are taken apart."""
+_new_sse = tuple.__new__  # half the cost of calling the named tuple
 
 BOM = b"\xef\xbb\xbf"
 
@@ -71,12 +72,17 @@ class SSEDecoder:
 
     def _feed_blocks(self, buffer: bytes) -> list[SSE]:
         """The common case: LF only, whole events of one ``data:`` line each."""
+        if buffer[:6] == b"data: " and buffer[-2:] == b"\n\n":
+            payloads = buffer[6:-2].split(b"\n\ndata: ")
+            if buffer.count(b"\n") == 2 * len(payloads):
+                self._buffer = b""
+                return [_new_sse(SSE, ("", payload)) for payload in payloads]
         blocks = buffer.split(b"\n\n")
         rest = blocks.pop()
         events = []
         for block in blocks:
             if block[:6] == b"data: " and b"\n" not in block:
-                events.append(SSE("", block[6:]))
+                events.append(_new_sse(SSE, ("", block[6:])))
             else:
                 events += self._feed_lines(block + b"\n\n")
         if len(rest) > LONG:  # lines that are whole are not looked at again with every piece that follows
