@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -29,11 +29,13 @@ from llmkit.errors import (
 from llmkit.policy.keys import Key, KeyPool, KeyState
 from llmkit.policy.strategies import Strategy
 from llmkit.provider import Provider
-from llmkit.runtime import Waiter
 from llmkit.values.calls import Call
 from llmkit.values.instances import Instance, Task
 from llmkit.values.options import NO_OPTIONS, Options
 from llmkit.wire.redact import describe
+
+if TYPE_CHECKING:
+    from llmkit.runtime import Waiter
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""

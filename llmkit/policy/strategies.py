@@ -139,7 +139,7 @@ def make_strategy(
     name = ALIASES.get(chosen.lower(), chosen.lower())
     if name in STRATEGIES:
         return STRATEGIES[name](random)
-    if more and name in more:
-        return make_strategy(_made(name, more[name]), random)
+    if more and chosen in more:
+        return make_strategy(_made(chosen, more[chosen]), random)
     names = [*STRATEGIES, *(more or {})]
     raise ConfigError(f"strategy: expected one of {', '.join(names)}; got {chosen!r}{did_you_mean(name, names)}")
