@@ -7,11 +7,12 @@ import random
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
+from llmkit.arguments import listed, of_type, one_of, positive, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError
@@ -63,30 +64,31 @@ class Core:
         environ: Mapping[str, str] | None,
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
-        self._environ = lambda: os.environ if environ is None else environ  # a function, since it holds keys
+        if environ is not None:
+            of_type("environ", environ, Mapping)  # type: ignore[type-abstract]
+        self._environ: Callable[[], Mapping[str, str]] = lambda: os.environ if environ is None else environ
+        """A function, since what it gives holds keys."""
         self._lock = threading.RLock()
         self._ready: dict[str, str] = {}
         self.retries = check_retries(retries)
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
         self.timeout = positive("timeout", timeout)
-        self.timeouts = timeouts.over(DEFAULT_TIMEOUTS)
+        self.timeouts = of_type("timeouts", timeouts, Timeouts).over(DEFAULT_TIMEOUTS)
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable = one_of("unavailable", unavailable, ("wait", "fail"))
         self.on_unsupported = one_of("on_unsupported", on_unsupported, ("error", "warn", "drop"))
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
-        named = None if plugins is None else list(plugins)
+        named = None if plugins is None else listed("plugins", plugins, object)
         names = [plugin for plugin in named or () if isinstance(plugin, str)]
         objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
         self.ledger = Ledger()
-        self.router = Router(self._strategy(strategy), tasks, max_pending)
-        for instance in instances:
+        self.router = Router(self._strategy(strategy), listed("tasks", tasks, Task), whole("max_pending", max_pending))
+        for instance in listed("instances", instances, Instance):
             self.add(instance)
-        self.default_model = default_model
-        self.fallbacks = tuple(fallbacks)
-        for model in filter(None, (default_model, *self.fallbacks)):
-            self.ensure(model)
+        self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
+        self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
@@ -240,26 +242,6 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self.ledger.reset_lock()
-
-
-def positive(name: str, seconds: Any) -> float:
-    """``seconds`` if it is a number above 0.
-
-    :raises ConfigError: if it is not.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise ConfigError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
-    return seconds
-
-
-def one_of(name: str, value: Any, words: tuple[str, ...]) -> str:
-    """``value`` if it is one of ``words``.
-
-    :raises ConfigError: if it is not.
-    """
-    if value not in words:
-        raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
-    return cast(str, value)
 
 
 def _after_fork() -> None:
