@@ -190,6 +190,7 @@ def decoded(call: Call[R], reply: HttpReply, route: Route) -> R:
     except PROVIDERS_OWN as raised:
         problem = raised
     error = problem if isinstance(problem, LLMError) else unreadable(provider, problem)
+    error.ambiguous = error.ambiguous or (reply.status < 300 and isinstance(error, InvalidResponseError))
     error.status = error.status or reply.status
     error.request_id = error.request_id or request_id(reply.headers)
     raise error

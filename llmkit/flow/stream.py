@@ -175,6 +175,7 @@ async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
 
     :raises LLMError: if the stream breaks, stalls, holds an error, or ends before its end.
     """
+    whole = stream.decoder.complete
     try:
         data = await stream.body.read(until)
         if data:
@@ -186,7 +187,6 @@ async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
         if not stream.ended or stream.decoder.complete:
             return events
         failure: LLMError = InvalidResponseError("the stream stopped before its end: no finish reason and no final event")
-        failure.ambiguous = True
         stream.ended = False
     except RequestTimeout as error:
         failure = _phase(error, phase, until < stream.until)
@@ -194,9 +194,10 @@ async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
         failure = error
     except PROVIDERS_OWN as problem:
         failure = unreadable(stream.lease.route.provider, problem)
-    if isinstance(failure, NetworkError) and stream.decoder.complete:
-        stream.ended = True  # the answer was whole; only the connection's end was untidy
+    if whole and isinstance(failure, (NetworkError, InvalidResponseError)):
+        stream.ended = True  # the answer was whole; only what followed it was untidy
         return []
+    failure.ambiguous = failure.ambiguous or isinstance(failure, InvalidResponseError)
     raise failure
 
 
