@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import logging
+import os
 import pickle
 import random
 import traceback
@@ -103,14 +104,14 @@ def test_no_fault_shows_the_key(colour: Colour, fault: str, key: str, streams: b
     look(caplog.text, key)
 
 
-def test_ten_thousand_bodies_that_echo_the_key():
+def test_thousands_of_bodies_that_echo_the_key():
     """Whatever stands around the key in an error body, the error does not show it."""
     chance = random.Random(11)
     colour = Colour("sync")
     replies: list[Any] = []
     client = colour.scripted(lambda request: replies.pop(), [openai(PLAIN)], retries=0)
     marks = ["\"", "'", " ", ":", "=", ",", "{", "}", "\\", "/", "\n", "é", "key", "x" * 50, "%", "&", "<b>"]
-    for _ in range(10_000):
+    for _ in range(10_000 if os.environ.get("LLMKIT_LONG") else 1_000):
         around = ["".join(chance.choices(marks, k=chance.randrange(6))) for _ in range(2)]
         text = around[0] + PLAIN + around[1]
         shape = chance.randrange(4)
