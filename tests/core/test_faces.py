@@ -36,7 +36,9 @@ def test_parity(one: type, other: type, only_one: set[str], only_other: set[str]
     assert set(mine) - only_one == set(its) - only_other
     for name in set(mine) & set(its):
         first, second = inspect.signature(mine[name]), inspect.signature(its[name])
-        assert [(p.name, p.kind, p.default) for p in first.parameters.values()] == [(p.name, p.kind, p.default) for p in second.parameters.values()]
+        assert [(p.name, p.kind, p.default) for p in first.parameters.values()] == [
+            (p.name, p.kind, p.default) for p in second.parameters.values()
+        ]
         assert (mine[name].__doc__ or "") == re.sub(r"``async with``", "``with``", its[name].__doc__ or "")
         assert mine[name].__doc__
         plain = re.sub(r"\b(Async|async |await )", "", str(second.return_annotation))

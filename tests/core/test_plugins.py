@@ -53,7 +53,9 @@ def test_every_hook_at_its_moment(colour: Colour):
     seen: list[str] = []
     spy = plugin(lambda name, facts: seen.append(name.removeprefix("llmkit_")))
     replies = iter([refusal(500), refusal(500), chat(), chunks("a"), refusal(400)])
-    client = colour.scripted(lambda request: next(replies), [openai(name="a"), openai(name="b")], plugins=[spy], strategy="round_robin")
+    client = colour.scripted(
+        lambda request: next(replies), [openai(name="a"), openai(name="b")], plugins=[spy], strategy="round_robin"
+    )
 
     client.generate("q")
     assert seen == ["request", "attempt", "failover", "request", "attempt", "failover", "request", "attempt", "answer"]
@@ -108,7 +110,9 @@ class Mute(Exception):
         raise RuntimeError("no")
 
 
-@pytest.mark.parametrize("problem", [ValueError("x"), SystemExit(3), RecursionError(), Fatal("x"), StopIteration(), Mute()], ids=repr)
+@pytest.mark.parametrize(
+    "problem", [ValueError("x"), SystemExit(3), RecursionError(), Fatal("x"), StopIteration(), Mute()], ids=repr
+)
 @pytest.mark.parametrize("hook", HOOKS)
 def test_hooks_that_raise(colour: Colour, hook: str, problem: BaseException):
     """R23: whatever a hook raises, the call is unaffected, other plugins are called, and one warning names the plugin."""
@@ -184,7 +188,9 @@ def test_registering(colour: Colour):
             raise SystemExit
 
     with pytest.warns(RuntimeWarning, match=r"returned int, not a Mapping|raised SystemExit|ZeroDivisionError"):
-        client = colour.scripted(answer(), [openai(name="a"), Instance("openai", "m", name="b")], plugins=[Good(), Bad()], strategy="Last", environ={})
+        client = colour.scripted(
+            answer(), [openai(name="a"), Instance("openai", "m", name="b")], plugins=[Good(), Bad()], strategy="Last", environ={}
+        )
     assert {client.generate("q").instance for _ in range(3)} == {"b"}
     assert sent(client)[0].headers["Authorization"] == "Bearer sk-from-source"
     for name, said in (("bad", "ZeroDivisionError"), ("text", "made 'lru'")):
@@ -271,7 +277,10 @@ def exploding() -> Any:
 def test_packaged_plugins(offered: Any, monkeypatch: pytest.MonkeyPatch):
     """Loaded by name, limited by a list or the environment; a broken one is named and hurts nobody."""
     here = "tests.core.test_plugins"
-    offered["llmkit"] = (point("quiet", f"{here}:Quiet", "llmkit", "quiet-dist"), point("broken", f"{here}:missing", "llmkit", "broken-dist"))
+    offered["llmkit"] = (
+        point("quiet", f"{here}:Quiet", "llmkit", "quiet-dist"),
+        point("broken", f"{here}:missing", "llmkit", "broken-dist"),
+    )
     with pytest.warns(RuntimeWarning, match="'broken' is left out"):
         assert make_hooks().answer is not None
     assert make_hooks([], ["quiet"]).answer is not None
@@ -410,7 +419,9 @@ class Hostile(Provider):
         return self._at("decoder", Decoder())
 
 
-@pytest.mark.parametrize("how", [ValueError("sk-leaked-0123456789"), SystemExit(1), RecursionError("deep"), None, 5, Mute()], ids=repr)
+@pytest.mark.parametrize(
+    "how", [ValueError("sk-leaked-0123456789"), SystemExit(1), RecursionError("deep"), None, 5, Mute()], ids=repr
+)
 @pytest.mark.parametrize("where", ["unsupported", "encode", "authorize", "decode", "error", "decoder", "feed", "finish"])
 def test_hostile_providers(colour: Colour, where: str, how: Any, monkeypatch: pytest.MonkeyPatch):
     """R23: whatever a provider raises or returns, the caller gets one typed error that names it, another instance takes over, and

@@ -31,12 +31,17 @@ def both(responses: Any, **settings: Any) -> Any:
 
 
 def test_responses_of_every_kind():
-    message = Message("assistant", [Reasoning("hm", signature="s"), Text("two words"), ToolCall("1", "f", {"a": 1}), Image(url="https://x.test/a.png")])
+    message = Message(
+        "assistant",
+        [Reasoning("hm", signature="s"), Text("two words"), ToolCall("1", "f", {"a": 1}), Image(url="https://x.test/a.png")],
+    )
     whole = Completion(message, FinishReason.TOOL_CALLS, "tool_calls", Usage(1, 2, 3), "m", "id")
     for response in ("text", whole, ["a ", "b"], [TextDelta("a"), StreamFinished(FinishReason.LENGTH)]):
         first, second = both(lambda call, response=response: response)
         assert first.text == second.text
-        assert [(call.name, call.arguments) for call in first.tool_calls] == [(call.name, call.arguments) for call in second.tool_calls]
+        assert [(call.name, call.arguments) for call in first.tool_calls] == [
+            (call.name, call.arguments) for call in second.tool_calls
+        ]
     assert both(lambda call: Completion(Message("assistant", [Refusal("no")])))[1].refusal == "no"
 
 

@@ -11,8 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit import Completion, ConfigError, FinishReason, Instance, InvalidRequestError, InvalidResponseError, JsonSchema, Message, Options
-from llmkit import RateLimitError, ServerError, Task, Timeouts, Tool, Usage
+from llmkit import (
+    Completion,
+    ConfigError,
+    FinishReason,
+    Instance,
+    InvalidRequestError,
+    InvalidResponseError,
+    JsonSchema,
+    Message,
+    Options,
+    RateLimitError,
+    ServerError,
+    Task,
+    Timeouts,
+    Tool,
+    Usage,
+)
 from llmkit.observe.ledger import Ledger, table
 from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.completion import Attempt, Timing
@@ -24,7 +39,11 @@ from llmkit.wire.codec import from_json, to_json
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 NAME = TEXT.filter(bool)
-JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
 OBJECT = st.dictionaries(TEXT, JSON, max_size=3)
 OPTIONS = st.builds(
     Options,
@@ -34,7 +53,8 @@ OPTIONS = st.builds(
     stop=st.none() | st.lists(NAME, max_size=3),
     seed=st.none() | st.integers(-(2**31), 2**31),
     reasoning_effort=st.none() | NAME,
-    tools=st.none() | st.lists(st.builds(Tool, NAME, TEXT, OBJECT, st.none() | st.booleans()), max_size=2, unique_by=lambda tool: tool.name),
+    tools=st.none()
+    | st.lists(st.builds(Tool, NAME, TEXT, OBJECT, st.none() | st.booleans()), max_size=2, unique_by=lambda tool: tool.name),
     tool_choice=st.none() | NAME,
     response_format=st.none() | st.just("json") | st.builds(JsonSchema, OBJECT, NAME, st.none() | st.booleans(), st.none() | TEXT),
     extra=st.none() | OBJECT,
