@@ -5,15 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
+from llmkit.errors import LLMError
 from llmkit.values.messages import Message, ToolCall
 from llmkit.values.usage import Usage
-
-if TYPE_CHECKING:
-    from llmkit.errors import LLMError
 
 
 class FinishReason(str, enum.Enum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar, Literal, Union
 
 import attrs
 
@@ -15,7 +15,7 @@ from llmkit.values.usage import Usage
 class StreamStarted:
     """The vendor has begun to answer."""
 
-    type: ClassVar[str] = "started"
+    type: ClassVar[Literal["started"]] = "started"
     text: ClassVar[str] = ""
     model: str | None = None
     id: str | None = None
@@ -25,7 +25,7 @@ class StreamStarted:
 class TextDelta:
     """More text. ``choice`` tells answers apart where more than one was asked for."""
 
-    type: ClassVar[str] = "text"
+    type: ClassVar[Literal["text"]] = "text"
     text: str
     choice: int = 0
 
@@ -35,7 +35,7 @@ class ReasoningDelta:
     """More thinking, in ``reasoning``; ``text`` stays empty, so that printing ``event.text`` prints the answer alone. A
     ``signature`` or ``redacted`` data ends one thought: what follows is another."""
 
-    type: ClassVar[str] = "reasoning"
+    type: ClassVar[Literal["reasoning"]] = "reasoning"
     text: ClassVar[str] = ""
     reasoning: str = ""
     signature: str | None = None
@@ -47,7 +47,7 @@ class ReasoningDelta:
 class RefusalDelta:
     """More of the model's refusal, in ``refusal``."""
 
-    type: ClassVar[str] = "refusal"
+    type: ClassVar[Literal["refusal"]] = "refusal"
     text: ClassVar[str] = ""
     refusal: str
     choice: int = 0
@@ -58,7 +58,7 @@ class ToolCallDelta:
     """A tool call begins or goes on. ``position`` numbers the calls of this answer from 0; ``id`` and ``name`` are set when a
     call begins, ``arguments`` is the next fragment of its JSON."""
 
-    type: ClassVar[str] = "tool_call"
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
     text: ClassVar[str] = ""
     position: int
     id: str | None = None
@@ -72,7 +72,7 @@ class ToolCallDelta:
 class PartDone:
     """A part that comes whole: a picture, a part of the vendor's own, an empty text that carries a vendor's ``extra``."""
 
-    type: ClassVar[str] = "part"
+    type: ClassVar[Literal["part"]] = "part"
     text: ClassVar[str] = ""
     part: Part
     choice: int = 0
@@ -82,7 +82,7 @@ class PartDone:
 class UsageReported:
     """Tokens used so far; the last one counts."""
 
-    type: ClassVar[str] = "usage"
+    type: ClassVar[Literal["usage"]] = "usage"
     text: ClassVar[str] = ""
     usage: Usage
 
@@ -91,7 +91,7 @@ class UsageReported:
 class StreamFinished:
     """The model stopped."""
 
-    type: ClassVar[str] = "finished"
+    type: ClassVar[Literal["finished"]] = "finished"
     text: ClassVar[str] = ""
     finish_reason: FinishReason
     raw_finish_reason: str | None = None
@@ -102,7 +102,7 @@ class StreamFinished:
 class RawEvent:
     """Something the vendor sent that has no common form; ``data`` is its JSON."""
 
-    type: ClassVar[str] = "raw"
+    type: ClassVar[Literal["raw"]] = "raw"
     text: ClassVar[str] = ""
     data: Any
 

@@ -6,14 +6,15 @@ sent back (a thought signature, cache marks), keyed by the provider's name, so t
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
 
 from llmkit.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Extra = Union[Mapping[str, Any], None]
 Role = Literal["system", "user", "assistant", "tool"]
@@ -23,7 +24,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 class Text:
     """Plain text."""
 
-    type: ClassVar[str] = "text"
+    type: ClassVar[Literal["text"]] = "text"
     text: str
     extra: Extra = None
 
@@ -51,6 +52,9 @@ class _Media:
 
         :raises OSError: if the file cannot be read.
         """
+        import mimetypes
+        from pathlib import Path
+
         path = Path(path)
         guessed = media_type or mimetypes.guess_type(path.name)[0]
         return cls(data=path.read_bytes(), media_type=guessed)
@@ -60,7 +64,7 @@ class _Media:
 class Image(_Media):
     """A picture. ``detail`` (``low``, ``high``, ``auto``) is passed on where a vendor has it."""
 
-    type: ClassVar[str] = "image"
+    type: ClassVar[Literal["image"]] = "image"
     detail: str | None = attrs.field(default=None, kw_only=True)
 
 
@@ -68,20 +72,22 @@ class Image(_Media):
 class Audio(_Media):
     """A sound clip."""
 
-    type: ClassVar[str] = "audio"
+    type: ClassVar[Literal["audio"]] = "audio"
 
 
 @attrs.frozen
 class File(_Media):
     """A document, such as a PDF. ``name`` is what the vendor shows the model."""
 
-    type: ClassVar[str] = "file"
+    type: ClassVar[Literal["file"]] = "file"
     name: str | None = attrs.field(default=None, kw_only=True)
 
     @classmethod
     def from_path(cls, path: str | Path, media_type: str | None = None) -> Any:
         """Read a file and keep its name."""
-        return attrs.evolve(super().from_path(path, media_type), name=Path(path).name)
+        from pathlib import PurePath
+
+        return attrs.evolve(super().from_path(path, media_type), name=PurePath(path).name)
 
 
 @attrs.frozen
@@ -92,7 +98,7 @@ class ToolCall:
     sent, and ``valid`` says whether it could be parsed.
     """
 
-    type: ClassVar[str] = "tool_call"
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
     id: str
     name: str
     arguments: Mapping[str, Any] = attrs.field(factory=dict)
@@ -105,7 +111,7 @@ class ToolCall:
 class ToolResult:
     """What a tool answered. ``content`` is text, or parts for the vendors that take pictures in results."""
 
-    type: ClassVar[str] = "tool_result"
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
     call_id: str
     content: str | tuple[Text | Image | File, ...] = ""
     name: str | None = None
@@ -118,7 +124,7 @@ class Reasoning:
     """The model's thinking. ``signature`` and ``redacted`` (opaque data) must go back to the ``provider`` they came from,
     and go to no other."""
 
-    type: ClassVar[str] = "reasoning"
+    type: ClassVar[Literal["reasoning"]] = "reasoning"
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
@@ -130,7 +136,7 @@ class Reasoning:
 class Refusal:
     """The model declined, in words the vendor keeps apart from ordinary text."""
 
-    type: ClassVar[str] = "refusal"
+    type: ClassVar[Literal["refusal"]] = "refusal"
     text: str
     extra: Extra = None
 
@@ -140,7 +146,7 @@ class VendorPart:
     """A part that only ``provider`` understands (a tool that the vendor ran itself, a citation block), kept as it was sent so
     that it can be sent back."""
 
-    type: ClassVar[str] = "vendor"
+    type: ClassVar[Literal["vendor"]] = "vendor"
     provider: str
     data: Mapping[str, Any]
 

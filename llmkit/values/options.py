@@ -74,9 +74,8 @@ class Options:
                 raise InvalidRequestError(f"{name}: expected a non-empty string, got {value!r}")
         if self.tools is not None:
             _check_tools(self.tools)
-        if self.response_format is not None and self.response_format != "json":
-            if not isinstance(self.response_format, JsonSchema):
-                raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {self.response_format!r}')
+        if self.response_format not in (None, "json") and not isinstance(self.response_format, JsonSchema):
+            raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {self.response_format!r}')
         if self.extra is not None and not isinstance(self.extra, Mapping):
             raise InvalidRequestError(f"extra: expected a mapping, got {type(self.extra).__name__}")
 

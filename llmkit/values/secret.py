@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 
@@ -24,7 +23,7 @@ class Secret:
             raise ValueError("the key is empty")
         if not all("\x21" <= character <= "\x7e" for character in value):
             raise ValueError("the key holds a space, a control character or a non-ASCII character")
-        self._reveal = lambda: value
+        self._reveal: Callable[[], str] = lambda: value
 
     def reveal(self) -> str:
         """The key itself. Call it where a header is built, and keep the result in no variable that lives on."""
@@ -32,6 +31,8 @@ class Secret:
 
     def fingerprint(self) -> str:
         """Eight hexadecimal digits of the key's SHA-256: tells keys apart, tells nothing about them."""
+        import hashlib
+
         return hashlib.sha256(self._reveal().encode()).hexdigest()[:8]
 
     def __repr__(self) -> str:
@@ -43,7 +44,9 @@ class Secret:
         return format(repr(self), spec)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self._reveal(), other._reveal())
+        from hmac import compare_digest
+
+        return isinstance(other, Secret) and compare_digest(self._reveal(), other._reveal())
 
     def __hash__(self) -> int:
         return hash(self._reveal())

@@ -40,7 +40,9 @@ STATUSES: Mapping[int, tuple[type[LLMError], Recovery]] = {
     422: (InvalidRequestError, Recovery.NEVER),
     425: (ServerError, Recovery.RETRY),
     429: (RateLimitError, Recovery.RETRY),
+    # 498: invalid token; 499: cancelled, "try the request again": https://docs.cohere.com/reference/errors
     498: (AuthenticationError, Recovery.OTHER_KEY),
+    499: (ServerError, Recovery.RETRY),
     501: (ServerError, Recovery.OTHER_INSTANCE),
     503: (OverloadedError, Recovery.RETRY),
     505: (ServerError, Recovery.OTHER_INSTANCE),
@@ -95,12 +97,16 @@ WORDS: tuple[tuple[re.Pattern[str], type[LLMError], Recovery], ...] = (
         Recovery.NEVER,
     ),
     (
-        re.compile(r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b", re.I),
+        re.compile(
+            r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b", re.I
+        ),
         QuotaExceededError,
         Recovery.OTHER_KEY,
     ),
     (
-        re.compile(r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key", re.I),
+        re.compile(
+            r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key", re.I
+        ),
         AuthenticationError,
         Recovery.OTHER_KEY,
     ),
@@ -176,7 +182,7 @@ def error_for(
         recovery = Recovery.NEVER
     seconds = retry_after(headers)
     return cls(
-        redact(" ".join(message.split()))[:500] or f"the vendor answered with HTTP {status} and no message",
+        redact(" ".join(message[:8000].split()))[:500] or f"the vendor answered with HTTP {status} and no message",
         provider=provider,
         status=status,
         request_id=request_id(headers),
@@ -187,7 +193,15 @@ def error_for(
     )
 
 
-REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-generation-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray")
+REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-generation-id",
+    "x-amzn-requestid",
+    "x-goog-request-id",
+    "cf-ray",
+)
 """Headers that hold the vendor's id of a request, first found wins."""
 
 

@@ -13,7 +13,8 @@ class HttpRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=lambda headers: repr([*headers]))
+    """Their values stay out of the repr: keys are among them."""
     body: bytes | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> HttpRequest:
