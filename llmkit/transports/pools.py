@@ -58,8 +58,9 @@ class Reply(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head."""
-        stream = self.fp
-        self.fp = head = _Head(stream)
+        stream: Any = self.fp
+        head: Any = _Head(stream)
+        self.fp = head
         try:
             super().begin()
         finally:
@@ -77,7 +78,7 @@ class Reply(http.client.HTTPResponse):
 class _Told:
     """A connection that tells its exchange of itself."""
 
-    response_class = Reply
+    response_class: Any = Reply
     exchange: Watched | None = None
     sock: Any
 
@@ -114,7 +115,7 @@ class _Told:
             exchange.reused = exchange.connected = True
             watchdog.take(exchange, self)
             watchdog.expire(exchange, exchange.until)
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        super().request(*args, **kwargs)
 
 
 class _Connection(_Told, HTTPConnection):
@@ -137,11 +138,11 @@ class _Fresh:
 
 
 class _Pool(_Fresh, HTTPConnectionPool):
-    ConnectionCls = _Connection  # type: ignore[assignment]
+    ConnectionCls = _Connection
 
 
 class _TLSPool(_Fresh, HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection  # type: ignore[assignment]
+    ConnectionCls = _TLSConnection
 
 
 POOLS = {"http": _Pool, "https": _TLSPool}
@@ -204,19 +205,23 @@ class Adapter(HTTPAdapter):
         return made
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make pools of connections that tell."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Make pools of connections that tell, through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = POOLS
         return manager
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """The proxy's credentials."""
         authorization = self._proxies.authorization(proxy)
         return {"Proxy-Authorization": authorization} if authorization else {}
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """The pool for a request's origin, remembered by URL."""
         pool = self._pools.get(request.url)
         if pool is None:
             pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
@@ -224,6 +229,7 @@ class Adapter(HTTPAdapter):
         return pool
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """The origin, and llmkit's own TLS context."""
         parts = urlsplit(request.url)
         host = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
         return host, ({"ssl_context": tls.context(self._verify)} if parts.scheme == "https" else {})
@@ -232,10 +238,12 @@ class Adapter(HTTPAdapter):
         """Nothing to do: the TLS context decides."""
 
     def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
+        """The target of the request line, worked out already."""
         target: str = request.target
         return target
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """The reply without what llmkit does not look at: cookies, encoding."""
         response = requests.Response()
         response.status_code = resp.status
         response.headers = resp.headers

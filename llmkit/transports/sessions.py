@@ -91,8 +91,7 @@ class _Tap:
 
 
 class Session:
-    """aiohttp's session on one loop, and what runs over it: one timer of the loop's watches all exchanges, as the watchdog does for
-    blocking ones."""
+    """aiohttp's session on one loop, and what runs over it. One timer watches all exchanges, as the watchdog does elsewhere."""
 
     def __init__(self, pool_size: int | None) -> None:
         self.loop = asyncio.get_running_loop()

@@ -119,7 +119,9 @@ def test_nested_encodings(colour: Colour, server: FaultServer) -> None:
         colour.send(server.on("/", reply(headers={"Content-Encoding": ", ".join(["gzip"] * 5)})))
 
 
-@pytest.mark.parametrize("headers", [b"X-%d: y\r\n" * 20_000, b"X-Long: %b\r\n" % (b"y" * 100_000), b"A: %b\r\n" % (b"y" * 999) * 80])
+@pytest.mark.parametrize(
+    "headers", [b"X-%d: y\r\n" * 20_000, b"X-Long: %b\r\n" % (b"y" * 100_000), b"A: %b\r\n" % (b"y" * 999) * 80]
+)
 def test_too_many_headers(colour: Colour, server: FaultServer, headers: bytes) -> None:
     if b"%d" in headers:
         headers = b"".join(b"X-%d: y\r\n" % n for n in range(20_000))
