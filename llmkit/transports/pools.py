@@ -38,13 +38,12 @@ class _Head:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._exchange = getattr(current, "exchange", None)
 
     def readline(self, most: int = -1) -> bytes:
         line: bytes = self._stream.readline(most)
-        if line:
-            exchange = getattr(current, "exchange", None)
-            if exchange is not None:
-                exchange.started = True
+        if line and self._exchange is not None:
+            self._exchange.started = True
         if not line.endswith(b"\n") and len(line) != most:
             raise ConnectionResetError(errno.ECONNRESET, "the connection ended inside the head")
         return line
@@ -115,7 +114,7 @@ class _Told:
             exchange.reused = exchange.connected = True
             watchdog.take(exchange, self)
             watchdog.expire(exchange, exchange.until)
-        super().request(*args, **kwargs)
+        super().request(*args, **kwargs)  # type: ignore[misc]
 
 
 class _Connection(_Told, HTTPConnection):

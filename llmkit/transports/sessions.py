@@ -142,7 +142,7 @@ class Session:
         for exchange in [*self._active]:
             if exchange.expires_at <= now:
                 exchange.kill("timeout")
-        waiting = [exchange.expires_at for exchange in self._active if exchange.killed is None]
+        waiting = [exchange.expires_at for exchange in [*self._active] if exchange.killed is None]
         self._timer, self._wakes_at = None, math.inf
         if waiting:
             self._wake_at(min(waiting))
@@ -174,6 +174,7 @@ class Session:
         for protocol in list(self._connector.protocols):
             if protocol.transport is not None:
                 disown(protocol.transport.get_extra_info("socket"))
+        self.client.detach()
         KEPT.append(self)
 
 
