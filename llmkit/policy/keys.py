@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 import attrs
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
+from llmkit.values.base import Value
 from llmkit.values.secret import Secret
 
 UNHINTED_REST = 1.0, 60.0
@@ -35,8 +36,8 @@ class Key:
     struck_at: float = 0.0
 
 
-@attrs.frozen
-class KeyState:
+@attrs.frozen(eq=False, repr=False)
+class KeyState(Value):
     """A key's state as data."""
 
     label: str

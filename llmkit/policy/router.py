@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -27,10 +27,12 @@ from llmkit.errors import (
 from llmkit.policy.keys import Key, KeyPool, KeyState
 from llmkit.policy.strategies import Strategy
 from llmkit.provider import Provider
-from llmkit.runtime import Waiter
 from llmkit.values.calls import Call
 from llmkit.values.instances import Instance, Task
 from llmkit.values.options import NO_OPTIONS, Options
+
+if TYPE_CHECKING:
+    from llmkit.runtime import Waiter
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""

@@ -241,10 +241,15 @@ def run(
     """Run a simulator in the foreground until it is interrupted.
 
     :param say: is told one line per vendor, its name and its base URL; None for none.
+    :raises ConfigError: for a fault that is none, or if no vendor's simulated half is installed.
+    :raises OSError: if the port is taken.
     """
     simulator = Simulator(
         seed, latency=latency, token_rate=token_rate, rate_limits=rate_limits, faults=faults, host=host, port=port
     )
+
+    if not simulator.vendors:
+        raise ConfigError(f"no simulated vendors are installed (entry-point group {GROUP}); is llmkit itself?")
 
     def ready(simulator: Simulator) -> None:
         if say is not None:

@@ -82,7 +82,7 @@ class Service:
             self._close_books(plan, delivery)
             _end(request, delivery.end)
             return web.Response()
-        if delivery.end == "eof" and delivery.length is not None and all([isinstance(step, bytes) for step in delivery.steps]):
+        if delivery.end == "eof" and delivery.length is not None and all(isinstance(step, bytes) for step in delivery.steps):
             self._close_books(plan, delivery)
             body = b"".join([step for step in delivery.steps if isinstance(step, bytes)])
             return web.Response(body=body, status=delivery.status, headers=delivery.headers)
@@ -183,7 +183,8 @@ def rule_from(given: Any) -> Rule:
         raise ConfigError(f"unknown field {unknown[0]!r} in a fault rule; expected fault, {', '.join(names)}")
     vendor, model, key = [given.get(name) for name in ("vendor", "model", "key")]
     times, rate = given.get("times"), given.get("rate", 1.0)
-    if not all(text is None or isinstance(text, str) for text in (vendor, model, key)) or not (times is None or type(times) is int):
+    texts = all(text is None or isinstance(text, str) for text in (vendor, model, key))
+    if not texts or not (times is None or type(times) is int):
         raise ConfigError("in a fault rule vendor, model and key are texts, and times is a whole number")
     if isinstance(rate, bool) or not isinstance(rate, (int, float)):
         raise ConfigError("in a fault rule rate is a number from 0 to 1")

@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -305,7 +304,7 @@ def _body(response: aiohttp.ClientResponse, exchange: Pending, session: Session,
     if len(headers) < len(pairs):
         headers = {name.lower(): ", ".join(pairs.getall(name)) for name in pairs}
     body = Body(response, headers, exchange, session)
-    if sum(map(len, chain.from_iterable(pairs.items()))) > MOST_HEADERS:
+    if sum(map(len, headers)) + sum(map(len, headers.values())) > MOST_HEADERS:
         body.close()
         return errors.headers_too_large(exchange)
     try:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
+from llmkit.values.base import Value
 
-@attrs.frozen
-class HttpRequest:
+
+@attrs.frozen(eq=False, repr=False)
+class HttpRequest(Value):
     """What a provider wants sent. ``body`` is None for requests without one."""
 
     method: str
@@ -24,8 +26,8 @@ class HttpRequest:
         return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
 
 
-@attrs.frozen
-class HttpReply:
+@attrs.frozen(eq=False, repr=False)
+class HttpReply(Value):
     """A whole answer. Header names are in lower case; ``body`` is decompressed."""
 
     status: int

@@ -7,7 +7,7 @@ really differs, replaces one of the small methods.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from llmkit.errors import ConfigError, InvalidRequestError, InvalidResponseError, LLMError
@@ -29,7 +29,9 @@ from llmkit_providers._dialects.openai_messages import (
     encode_schema,
     encode_tools,
 )
-from llmkit_providers._dialects.openai_stream import OpenAIStream
+
+if TYPE_CHECKING:
+    from llmkit_providers._dialects.openai_stream import OpenAIStream
 
 AUDIO_FORMATS: Mapping[str, str] = {
     "audio/wav": "wav",
@@ -273,6 +275,8 @@ class OpenAIChat(Provider):
 
     def decoder(self, call: ChatCall, headers: Mapping[str, str]) -> OpenAIStream:
         """A decoder for one streamed reply."""
+        from llmkit_providers._dialects.openai_stream import OpenAIStream  # with its events: only streams need them
+
         return OpenAIStream(self, headers)
 
     # ------------------------------------------------------------------------------------------- errors

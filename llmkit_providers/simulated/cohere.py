@@ -48,16 +48,18 @@ ERRORS: Mapping[str, tuple[int, str]] = {
 """Kind of refusal: status and sentence."""
 
 CHAT = frozenset((
-    "model", "messages", "tools", "strict_tools", "documents", "citation_options", "response_format", "safety_mode", "max_tokens",
-    "stop_sequences", "temperature", "seed", "frequency_penalty", "presence_penalty", "k", "p", "logprobs", "tool_choice", "thinking",
-    "priority", "stream", "raw_prompting",
+    "model", "messages", "tools", "strict_tools", "documents", "citation_options", "response_format", "safety_mode",
+    "max_tokens", "stop_sequences", "temperature", "seed", "frequency_penalty", "presence_penalty", "k", "p", "logprobs",
+    "tool_choice", "thinking", "priority", "stream", "raw_prompting",
 ))  # fmt: skip
 EMBED = frozenset((
-    "model", "texts", "images", "inputs", "input_type", "max_tokens", "output_dimension", "embedding_types", "truncate", "priority",
+    "model", "texts", "images", "inputs", "input_type", "max_tokens", "output_dimension", "embedding_types", "truncate",
+    "priority",
 ))  # fmt: skip
 TYPES: Mapping[str, Any] = {
-    "model": str, "messages": list, "tools": list, "stream": bool, "max_tokens": int, "temperature": (int, float), "p": (int, float),
-    "k": int, "seed": int, "stop_sequences": list, "response_format": dict, "strict_tools": bool, "thinking": dict,
+    "model": str, "messages": list, "tools": list, "stream": bool, "max_tokens": int, "temperature": (int, float), "p":
+    (int, float), "k": int, "seed": int, "stop_sequences": list, "response_format": dict, "strict_tools": bool, "thinking":
+    dict,
 }  # fmt: skip
 
 
@@ -100,7 +102,7 @@ class Cohere(SimulatedVendor):
 
     def answer(self, question: Question, answer: Answer) -> bytes:
         """A message; with tool calls it has a ``tool_plan`` and no content."""
-        content = [{"type": "thinking", "thinking": answer.reasoning}] if answer.reasoning else []
+        content: list[Any] = [{"type": "thinking", "thinking": answer.reasoning}] if answer.reasoning else []
         if answer.text:
             content.append({"type": "text", "text": answer.text})
         message: dict[str, Any] = {"role": "assistant"}
@@ -108,8 +110,10 @@ class Cohere(SimulatedVendor):
             message["content"] = content
         if answer.tool_calls:
             message["tool_plan"] = ""
-            message["tool_calls"] = [_call(call.id, call.name, dump_json(dict(call.arguments)).decode()) for call in answer.tool_calls]
-        return dump_json({"id": answer.id, "message": message, "finish_reason": FINISHES[answer.finish], "usage": _usage(answer)})
+            calls = [(call, dump_json(dict(call.arguments)).decode()) for call in answer.tool_calls]
+            message["tool_calls"] = [_call(call.id, call.name, arguments) for call, arguments in calls]
+        end = {"finish_reason": FINISHES[answer.finish], "usage": _usage(answer)}
+        return dump_json({"id": answer.id, "message": message, **end})
 
     def stream(self, question: Question, answer: Answer) -> list[Frame]:
         """The events from ``message-start`` to ``message-end``, and a ``[DONE]`` that the vendor sends as well."""
@@ -121,7 +125,7 @@ class Cohere(SimulatedVendor):
                 start = {"message": {"content": {"type": field, field: ""}}}
                 frames.append(event("content-start", start, index=index))
                 for piece in pieces(text):
-                    delta = {"message": {"content": {field: piece}}}
+                    delta: dict[str, Any] = {"message": {"content": {field: piece}}}
                     frames.append(event("content-delta", delta, count_words(piece), index=index))
                 frames.append(event("content-end", index=index))
                 index += 1
@@ -149,8 +153,9 @@ class Cohere(SimulatedVendor):
 
     def model_list(self, question: Question, models: Sequence[str]) -> bytes:
         """One page of models, or one model: https://docs.cohere.com/reference/list-models"""
-        listed = [{"name": name, "endpoints": ["embed" if "embed" in name else "chat"], "finetuned": False, "context_length": 256000}
-                  for name in models]  # fmt: skip
+        endpoints = ["embed" if "embed" in name else "chat" for name in models]
+        facts = {"finetuned": False, "context_length": 256000}
+        listed = [{"name": name, "endpoints": [one], **facts} for name, one in zip(models, endpoints, strict=True)]
         if question.kind == "model":
             return dump_json(next(model for model in listed if model["name"] == question.model))
         start = int(question.page)
