@@ -175,12 +175,15 @@ class Answer:
             completion = count_words(self.text) + count_words(self.refusal) + reasoning
             completion += sum([1 + count_values(call.arguments) for call in calls])
         prompt = question.prompt_tokens if self.prompt_tokens is None else self.prompt_tokens
-        return attrs.evolve(
-            self,
-            finish=finish,
+        return Answer(  # not evolve(), which takes longer than all of the above
+            text=self.text,
+            reasoning=self.reasoning,
             tool_calls=calls,
+            finish=finish,
+            refusal=self.refusal,
             prompt_tokens=prompt,
             completion_tokens=completion,
+            cached_tokens=self.cached_tokens,
             reasoning_tokens=reasoning,
             id=self.id or id,
             created=self.created or created,

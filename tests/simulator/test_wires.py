@@ -13,7 +13,7 @@ from tests.simulator.wires import OPENAI, VENDORS, chat, events, headers, hear
 FINISHED = {"anthropic": "end_turn", "google": "STOP", "cohere": "COMPLETE"}
 CALLED = {"anthropic": "tool_use", "google": "STOP", "ollama": "stop", "cohere": "TOOL_CALL"}
 CUT = {"anthropic": "max_tokens", "google": "MAX_TOKENS", "cohere": "MAX_TOKENS"}
-SHAPES = {"azure_openai": "", "openai": "/v1", "groq": "/openai/v1", "openrouter": "/api/v1", "perplexity": "", "anthropic": "", "google": ""}
+SHAPES = {"azure_openai": "", "openai": "/v1", "groq": "/openai/v1", "openrouter": "/api/v1", "perplexity": "", "google": ""}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -81,9 +81,13 @@ def test_json_fits_its_schema(simulator, http, vendor):
     """Where JSON of a shape is wanted, the least of that shape comes."""
     schema = {
         "type": "object",
-        "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 3}, "kind": {"enum": ["a", "b"], "type": "string"}},
+        "properties": {
+            "name": {"type": "string"},
+            "age": {"type": "integer", "minimum": 3},
+            "kind": {"enum": ["a", "b"], "type": "string"},
+        },
         "required": ["name", "age", "kind"],
-    }  # fmt: skip
+    }
     closed = {**schema, "additionalProperties": False}
     url, body = chat(simulator.base_url(vendor), vendor, "Fill in the form")
     body |= {
@@ -196,8 +200,9 @@ def test_models(make, http, vendor):
     """A list of models, and no answers of others once the simulator is told which there are."""
     one = make(models={vendor: ["m1", "m2"]})
     base = one.base_url(vendor)
-    path = {"anthropic": "/v1/models", "google": "/v1beta/models", "ollama": "/api/tags", "cohere": "/v1/models"}.get(vendor, "/models")
-    document = http.get(f"{base}/openai/v1/models" if vendor == "azure_openai" else base + path, headers=headers(vendor)).json()
+    paths = {"anthropic": "/v1", "google": "/v1beta", "cohere": "/v1", "azure_openai": "/openai/v1"}
+    path = "/api/tags" if vendor == "ollama" else f"{paths.get(vendor, '')}/models"
+    document = http.get(base + path, headers=headers(vendor)).json()
     listed = document if isinstance(document, list) else document.get("data", document.get("models"))
     assert [(model.get("id") or model["name"]).removeprefix("models/") for model in listed] == ["m1", "m2"]
     url, body = chat(base, vendor, "hi", model="m3")
