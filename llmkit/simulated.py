@@ -122,6 +122,8 @@ class Question:
     stream: bool = False
     stream_usage: bool = True
     """Whether a stream is to tell the tokens used."""
+    choices: int = 1
+    """How many answers are wanted; all get the same."""
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     json: bool = False
@@ -174,6 +176,7 @@ class Answer:
         if completion is None:
             completion = count_words(self.text) + count_words(self.refusal) + reasoning
             completion += sum([1 + count_values(call.arguments) for call in calls])
+            completion *= question.choices
         prompt = question.prompt_tokens if self.prompt_tokens is None else self.prompt_tokens
         return Answer(  # not evolve(), which takes longer than all of the above
             text=self.text,

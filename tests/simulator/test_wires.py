@@ -122,6 +122,29 @@ def test_reasoning_and_cache(make, http, stream):
     assert b'"thinking":"' in got["cohere"]
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_several_choices(simulator, http, stream):
+    """With ``n`` the choices differ in their index, and in a stream come interleaved."""
+    url, body = chat(simulator.base_url("openai"), "openai", "one two", stream)
+    reply = http.post(url, json={**body, "n": 3}, headers=headers("openai"))
+    texts: dict[int, str] = {}
+    for document in events(reply.content) if stream else [reply.json()]:
+        usage = document.get("usage")
+        for choice in document["choices"]:
+            said = choice["delta" if stream else "message"].get("content") or ""
+            texts[choice["index"]] = texts.get(choice["index"], "") + said
+    assert texts == {0: "one two", 1: "one two", 2: "one two"}
+    assert usage["completion_tokens"] == 6
+
+
+def test_long_requests(simulator, http):
+    """Pictures make bodies of many megabytes."""
+    url, body = chat(simulator.base_url("openai"), "openai", "What is it?")
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 5_000_000}}
+    body["messages"][0]["content"] = [{"type": "text", "text": "What is it?"}, picture]
+    assert hear("openai", http.post(url, json=body, headers=headers("openai")).content, False).text == "What is it?"
+
+
 def test_quirks_of_streams(simulator, http):
     """What the vendors' streams have that OpenAI's has not."""
     raw = {}
