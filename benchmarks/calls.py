@@ -50,7 +50,8 @@ async def in_flight(one: Callable[[], Awaitable[None]], calls: int) -> None:
 async def asynchronous(count: int, latency: float) -> None:
     """As :func:`rounds`, awaited on one loop."""
     with vendor(latency) as url:
-        async with AsyncClient([instance(url)]) as client, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with AsyncClient([instance(url)]) as client, aiohttp.ClientSession(connector=connector) as session:
 
             async def plain() -> None:
                 reply = await session.post(f"{url}/chat/completions", json=PAYLOAD, headers=HEADERS)

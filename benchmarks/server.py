@@ -52,7 +52,8 @@ def reply(kind: bytes, body: bytes) -> bytes:
     """A whole HTTP reply, with as many headers as OpenAI sends."""
     more = b"".join(b"x-header-%d: value-%d\r\n" % (number, number) for number in range(14))
     length = str(len(body)).encode()
-    return b"HTTP/1.1 200 OK\r\n" + more + b"x-request-id: r1\r\ncontent-type: " + kind + b"\r\ncontent-length: " + length + b"\r\n\r\n" + body
+    fields = more + b"x-request-id: r1\r\ncontent-type: " + kind + b"\r\ncontent-length: " + length
+    return b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\n" + body
 
 
 WHOLE = reply(b"application/json", ANSWER)

@@ -11,7 +11,7 @@ import requests
 from common import PAYLOAD, rounds, show, vendor
 from server import CHUNKS
 
-from llmkit import AsyncClient, Client, Instance
+from llmkit import Client, Instance
 
 HEADERS = {"Authorization": "Bearer sk-benchmark", "Content-Type": "application/json"}
 BODY = b'{"model":"m","messages":[],"stream":true}'
@@ -27,7 +27,8 @@ def main(count: int) -> None:
 
         def lines() -> int:
             with session.post(f"{url}/chat/completions", data=BODY, headers=HEADERS, stream=True) as reply:
-                texts = [json.loads(line[6:])["choices"][0]["delta"].get("content") for line in reply.iter_lines() if line[6:7] == b"{"]
+                chunks = [json.loads(line[6:]) for line in reply.iter_lines() if line[6:7] == b"{"]
+                texts = [chunk["choices"][0]["delta"].get("content") for chunk in chunks]
             assert len(texts) == CHUNKS + 1
             return CHUNKS
 

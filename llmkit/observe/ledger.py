@@ -61,10 +61,15 @@ class _Row:
 
     def value(self) -> InstanceUsage:
         """The books as a value."""
-        whole, partial = Usage(*self.whole, estimated=self.estimated), Usage(*self.partial)
+        whole, partial = _usage(self.whole, self.estimated), _usage(self.partial)
         return InstanceUsage(
             self.instance, self.provider, self.model, self.calls, self.errors, self.interrupted, whole, partial
         )
+
+
+def _usage(counts: list[int], estimated: bool = False) -> Usage:
+    prompt, completion, total, read, written, reasoning = counts
+    return Usage(prompt, completion, total, read, written, reasoning, estimated)
 
 
 class Ledger:

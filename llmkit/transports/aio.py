@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import io
+import math
 import random
 import threading
 import time
@@ -19,7 +19,7 @@ from yarl import URL
 from llmkit.errors import InvalidRequestError, LLMError
 from llmkit.runtime import Waiter
 from llmkit.transports import errors, tls
-from llmkit.transports.aio_body import TABLE, Body, make_body, running_loop
+from llmkit.transports.aio_body import TABLE, Body, make_body, running_loop, whole_reply
 from llmkit.transports.base import AUTO_HEADERS, MOST_URLS, BaseRuntime, touch
 from llmkit.transports.proxy import Proxy
 from llmkit.transports.sessions import Pending, Session, current
@@ -31,6 +31,9 @@ R = TypeVar("R")
 
 LARGE = 1 << 20
 """Bytes from which aiohttp wants a request's body as a file."""
+
+
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None, ceil_threshold=1e9)
 
 
 class _Target(NamedTuple):
@@ -89,7 +92,13 @@ class Runtime(BaseRuntime):
 
     async def send(self, request: HttpRequest, connect: float, until: float) -> HttpReply:
         """See :meth:`llmkit.runtime.Runtime.send`."""
-        body = await self._open(request, connect, until, MOST_BODY)
+        opened = await self._open(request, connect, until)
+        if isinstance(opened, LLMError):
+            raise opened
+        reply = whole_reply(*opened)
+        if reply is not None:
+            return reply
+        body = make_body(*opened, MOST_BODY)
         if isinstance(body, LLMError):
             raise body
         try:
@@ -102,7 +111,8 @@ class Runtime(BaseRuntime):
 
     async def open(self, request: HttpRequest, connect: float, until: float) -> Body:
         """See :meth:`llmkit.runtime.Runtime.open`."""
-        body = await self._open(request, connect, until, MOST_STREAM)
+        opened = await self._open(request, connect, until)
+        body = opened if isinstance(opened, LLMError) else make_body(*opened, MOST_STREAM)
         if isinstance(body, LLMError):
             raise body
         return body
@@ -198,7 +208,14 @@ class Runtime(BaseRuntime):
         target = self._targets[url] = _Target(URL(url, encoded=True), f"{parts.hostname}:{port}", proxy, extra)
         return target
 
-    async def _open(self, request: HttpRequest, connect: float, until: float, most: int) -> Body | LLMError:
+    def _connect_by(self, connect: float) -> float:
+        """When there must be a connection. Where the pool is bounded, waiting for room does not count, and only aiohttp knows when
+        it is over; elsewhere llmkit's own timer is the cheaper one."""
+        return math.inf if self._pool_size else time.monotonic() + connect
+
+    async def _open(
+        self, request: HttpRequest, connect: float, until: float
+    ) -> tuple[aiohttp.ClientResponse, Pending, Session] | LLMError:
         """The head of the reply. Errors are given back, to be raised where no frame holds a header."""
         if self._closed:
             return errors.closed()
@@ -214,13 +231,14 @@ class Runtime(BaseRuntime):
             session = await self._session()
         if self._closed:
             return errors.closed()
-        exchange = Pending(target.origin, until)
+        exchange = Pending(target.origin, until, self._connect_by(connect))
         session.watch(exchange)
         response: aiohttp.ClientResponse | LLMError | None = None
         try:
             response = await self._head(session, target, request, exchange, connect)
             if isinstance(response, LLMError) and exchange.stale:
                 exchange.again()
+                session.expire(exchange, min(until, self._connect_by(connect)))
                 response = await self._head(session, target, request, exchange, connect)
         finally:
             if response is None or isinstance(response, LLMError):
@@ -229,7 +247,7 @@ class Runtime(BaseRuntime):
         if isinstance(response, LLMError):
             return response
         exchange.task = None
-        return make_body(response, exchange, session, most)
+        return response, exchange, session
 
     async def _head(
         self, session: Session, target: _Target, request: HttpRequest, exchange: Pending, connect: float
@@ -252,7 +270,7 @@ class Runtime(BaseRuntime):
                 headers=headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                timeout=_timeout(min(connect, left), left if self._pool_size else None),
+                timeout=_timeout(connect, left) if self._pool_size else NO_TIMEOUT,
                 **target.extra,
             )
         except asyncio.CancelledError:
@@ -265,13 +283,9 @@ class Runtime(BaseRuntime):
             current.reset(token)
 
 
-@functools.lru_cache(maxsize=64)
-def _timeout(connect: float, room: float | None) -> aiohttp.ClientTimeout:
-    """Only the making of a connection is left to aiohttp's timers, which must not round up to whole seconds. Where the pool is
-    bounded, waiting for ``room`` is not part of it."""
-    if room is None:
-        return aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=1e9)
-    return aiohttp.ClientTimeout(total=None, connect=room, sock_connect=connect, ceil_threshold=1e9)
+def _timeout(connect: float, room: float) -> aiohttp.ClientTimeout:
+    """Where the pool is bounded, waiting for ``room`` is not part of making a connection. Nothing is rounded to whole seconds."""
+    return aiohttp.ClientTimeout(total=None, connect=room, sock_connect=min(connect, room), ceil_threshold=1e9)
 
 
 def _ours(exchange: Pending) -> bool:

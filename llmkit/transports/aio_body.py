@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -13,6 +13,7 @@ from llmkit.errors import InvalidResponseError, LLMError
 from llmkit.transports import errors
 from llmkit.transports.sessions import Pending, Session
 from llmkit.wire.body import MOST_HEADERS, BodyDecoder
+from llmkit.wire.http import HttpReply
 
 
 def _too_large(problem: BaseException) -> bool:
@@ -30,14 +31,70 @@ TABLE = errors.Table(
 )
 
 
+class Headers(Mapping[str, str]):
+    """A reply's headers, names in lower case. Most are never looked at, so they are taken over only when somebody asks for more
+    than one by name."""
+
+    __slots__ = ("_all", "_pairs")
+
+    def __init__(self, pairs: Any) -> None:
+        self._pairs = pairs
+        self._all: dict[str, str] | None = None
+
+    def _lowered(self) -> dict[str, str]:
+        if self._all is None:
+            pairs = self._pairs
+            self._all = {name.lower(): ", ".join(pairs.getall(name)) for name in pairs}
+        return self._all
+
+    def __getitem__(self, name: str) -> str:
+        return self._lowered()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._pairs
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The header of that name."""
+        found = self._pairs.getall(name, ())
+        return ", ".join(found) if found else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lowered())
+
+    def __len__(self) -> int:
+        return len(self._lowered())
+
+    def __repr__(self) -> str:
+        return repr(self._lowered())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (dict, (self._lowered(),))
+
+
+def _too_many(pairs: Any, exchange: Pending) -> bool:
+    """Whether the headers pass the cap; where the whole reply is smaller, they need not be counted."""
+    return exchange.received > MOST_HEADERS and sum(len(name) + len(value) for name, value in pairs.items()) > MOST_HEADERS
+
+
+def whole_reply(response: aiohttp.ClientResponse, exchange: Pending, session: Session) -> HttpReply | None:
+    """The reply, where its body came whole with its head and is as it should be: the common case. Else None."""
+    content, pairs = response.content, response.headers
+    if not content.is_eof() or content.exception() is not None or exchange.killed is not None:
+        return None
+    if "content-encoding" in pairs or exchange.received > MOST_HEADERS:
+        return None
+    session.release(exchange)
+    data = content.read_nowait(-1) if content.total_bytes else b""
+    if response.connection is not None:  # the end of the body has given it back already, as a rule
+        response.release()
+    return HttpReply(response.status, Headers(pairs), data)
+
+
 def make_body(response: aiohttp.ClientResponse, exchange: Pending, session: Session, most: int) -> Body | LLMError:
     """The body that follows a head, if the head is acceptable."""
-    pairs = response.headers
-    headers = {name.lower(): value for name, value in pairs.items()}
-    if len(headers) < len(pairs):
-        headers = {name.lower(): ", ".join(pairs.getall(name)) for name in pairs}
+    headers = Headers(response.headers)
     body = Body(response, headers, exchange, session)
-    if sum(map(len, headers)) + sum(map(len, headers.values())) > MOST_HEADERS:
+    if _too_many(response.headers, exchange):
         body.close()
         return errors.headers_too_large(exchange)
     try:

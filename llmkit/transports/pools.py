@@ -42,7 +42,7 @@ class _Head:
     def readline(self, most: int = -1) -> bytes:
         line: bytes = self._stream.readline(most)
         if line and self._exchange is not None:
-            self._exchange.started = True
+            self._exchange.received = 1
         if not line.endswith(b"\n") and len(line) != most:
             raise ConnectionResetError(errno.ECONNRESET, "the connection ended inside the head")
         return line

@@ -21,10 +21,12 @@ from llmkit.wire.body import MOST_HEADERS
 class Pending(Exchange):
     """An exchange on an event loop, in the task that made it."""
 
-    __slots__ = ("task", "transport")
+    __slots__ = ("task", "transport", "until")
 
-    def __init__(self, origin: str, until: float) -> None:
-        super().__init__(origin, until)
+    def __init__(self, origin: str, until: float, connect_by: float) -> None:
+        super().__init__(origin, min(until, connect_by))
+        self.until = until
+        """When the whole exchange is given up; until there is a connection, its own limit counts."""
         self.transport: Any = None
         self.task = asyncio.current_task()
         """What waits for the head of the reply."""
@@ -66,6 +68,7 @@ class _Connector(aiohttp.TCPConnector):
         exchange.reused = tap is not None
         exchange.connected = True
         exchange.transport = connection.transport
+        exchange.expires_at = exchange.until
         if tap is None:
             tap = _Tap(connection.protocol)
             self.protocols.add(connection.protocol)
@@ -86,7 +89,7 @@ class _Tap:
 
     def _note(self, data: bytes) -> None:
         if self.exchange is not None:
-            self.exchange.started = True
+            self.exchange.received += len(data)
         self._received(data)
 
 

@@ -170,12 +170,13 @@ def read_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    if usage.get("prompt_tokens") is None and usage.get("completion_tokens") is None and usage.get("total_tokens") is None:
+    prompt, completion, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+    if prompt is None and completion is None and total is None:
         return None
     read, written = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     try:
-        prompt, completion = tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens"))
-        total = tokens(usage.get("total_tokens")) or prompt + completion
+        prompt, completion = tokens(prompt), tokens(completion)
+        total = tokens(total) or prompt + completion
         cached = tokens(read.get("cached_tokens"))
         for name in CACHED:
             if name in usage:
