@@ -8,9 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import LLMError
-from llmkit.face import Face, GenerateOptions
+from llmkit.face import Face
 from llmkit.flow.ask import ask
-from llmkit.runtime import Runtime
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
 from llmkit.values.requests import Prompt, Request
 
@@ -18,7 +17,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmkit.client import Client
+    from llmkit.runtime import Runtime
     from llmkit.streams import AsyncStream
+    from llmkit.values.arguments import GenerateOptions
 
 
 class AsyncClient(Face):  # noqa: D101 (the base documents it)
@@ -33,7 +34,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         """Ask for a whole answer.
 
         :param prompt: text, a message, or a conversation.
-        :param options: see :class:`~llmkit.face.GenerateOptions`.
+        :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
         :raises LLMError: every failure is one.
         """
         return await ask(self._kit, self._chat_call(prompt, options))

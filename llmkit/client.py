@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import LLMError
-from llmkit.face import Face, GenerateOptions
+from llmkit.face import Face
 from llmkit.finish import drain, finish
 from llmkit.flow.ask import ask
-from llmkit.runtime import Runtime
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
 from llmkit.values.requests import Prompt, Request
 
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmkit.aclient import AsyncClient
+    from llmkit.runtime import Runtime
     from llmkit.streams import Stream
+    from llmkit.values.arguments import GenerateOptions
 
 
 class Client(Face):  # noqa: D101 (the base documents it)
@@ -34,7 +35,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         """Ask for a whole answer.
 
         :param prompt: text, a message, or a conversation.
-        :param options: see :class:`~llmkit.face.GenerateOptions`.
+        :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
         :raises LLMError: every failure is one.
         """
         return finish(ask(self._kit, self._chat_call(prompt, options)))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from llmkit.aclient import AsyncClient
 from llmkit.client import Client
-from llmkit.face import GenerateOptions
 from llmkit.values.completion import Completion
 from llmkit.values.requests import Prompt
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmkit.streams import AsyncStream, Stream
+    from llmkit.values.arguments import GenerateOptions
 
 _lock = threading.RLock()
 _client: Client | None = None
@@ -64,7 +64,7 @@ def _about(model: str, options: GenerateOptions) -> GenerateOptions:
 def generate(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) -> Completion:
     """Ask ``provider/model`` for a whole answer: ``llmkit.generate("openai/gpt-4o-mini", "Hi").text``.
 
-    :param options: see :class:`~llmkit.face.GenerateOptions`.
+    :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
     :raises LLMError: every failure is one.
     """
     return get_client().generate(prompt, **_about(model, options))
@@ -78,7 +78,7 @@ async def agenerate(model: str, prompt: Prompt, /, **options: Unpack[GenerateOpt
 def stream(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) -> Stream:
     """Ask ``provider/model`` for an answer in pieces: ``for event in llmkit.stream("openai/gpt-4o-mini", "Hi")``.
 
-    :param options: see :class:`~llmkit.face.GenerateOptions`.
+    :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
     :raises LLMError: at the first event; :class:`~llmkit.StreamInterrupted` later.
     """
     return get_client().stream(prompt, **_about(model, options))

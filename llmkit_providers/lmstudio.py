@@ -4,8 +4,8 @@
 - ``response_format`` takes ``json_schema`` and ``text`` only; ``json_object`` is refused with 400:
   https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/189. Schemas become grammars, so they go out as they are.
 - ``tool_choice`` takes ``auto``, ``none`` and ``required``, not the name of a tool:
-  https://lmstudio.ai/docs/developer/openai-compat/tools
-- Pictures go as data, not as URLs: https://lmstudio.ai/docs/developer/openai-compat/chat-completions
+  https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/670
+- Pictures go as data, not as URLs: https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/1120
 - Error bodies hold a text: ``{"error": "..."}``. A key is optional.
 - The first answer of a model may be slow: it is loaded when it is first asked for.
 """

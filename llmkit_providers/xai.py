@@ -3,6 +3,7 @@
 - ``completion_tokens`` excludes ``reasoning_tokens``, which are added here:
   https://docs.x.ai/docs/guides/reasoning
 - Reasoning models take no ``stop``: https://docs.x.ai/docs/guides/reasoning
+- Only some models take ``reasoning_effort``: https://docs.x.ai/developers/model-capabilities/text/reasoning
 - Error bodies are ``{"code": "...", "error": "..."}``; a wrong key and an unknown model are 400.
 - ``finish_reason`` may be an empty text beside tool calls.
 - Thinking comes in ``reasoning_content``.
@@ -22,6 +23,9 @@ from llmkit_providers._dialects.openai_chat import CHAT, IMAGES, OpenAIChat
 
 REASONING = re.compile(r"grok-(3-mini|4|code|build)(?!.*non-reasoning)")
 """Models that always think: https://docs.x.ai/docs/models"""
+NO_EFFORT = re.compile(r"grok-(2|3(?!-mini)|4(-|$)|4\.20(?!-multi)|code|build)")
+"""Models that answer 400 to ``reasoning_effort``: https://docs.x.ai/developers/model-capabilities/text/reasoning and
+https://github.com/vercel/ai/releases/tag/@ai-sdk%2Fxai@4.0.8"""
 
 
 class XAI(OpenAIChat):
@@ -36,10 +40,13 @@ class XAI(OpenAIChat):
     features = CHAT | IMAGES | {"reasoning_effort"}
 
     def unsupported(self, call: ChatCall, instance: Instance) -> tuple[str, ...]:
-        """As the base; reasoning models take no ``stop``."""
+        """As the base, and what the model refuses."""
         found = super().unsupported(call, instance)
-        refused = call.options.stop is not None and REASONING.match(instance.model)
-        return (*found, "stop") if refused else found
+        if call.options.stop is not None and REASONING.match(instance.model):
+            found = (*found, "stop")
+        if call.options.reasoning_effort is not None and NO_EFFORT.match(instance.model):
+            found = (*found, "reasoning_effort")
+        return found
 
     def usage(self, usage: Any) -> Usage | None:
         """As the base, with the thinking counted among what was written."""

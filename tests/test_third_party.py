@@ -163,3 +163,16 @@ with Client([Instance("echo", "parrot", base_url="http://127.0.0.1:9")]) as clie
 """)
 
     assert refused == [["temperature"], "echo"]
+
+
+def test_listed_by_the_program(installed: Installed):
+    """``llmkit plugins`` shows the plugin and where it comes from."""
+    listed = installed.call(installed.bin / "llmkit", "plugins")
+
+    assert "echo" in listed
+    assert "llmkit-echo" in listed
+
+
+def test_the_demo_of_the_installed_program(installed: Installed):
+    """What README's first command ends in, without a key in the environment."""
+    assert installed.call(installed.bin / "llmkit", "demo")

@@ -30,7 +30,7 @@ def read_config(
     *,
     environ: Mapping[str, str] | None = None,
     known_providers: Collection[str] | None = None,
-    known_strategies: Collection[str] = (),
+    known_strategies: Collection[str] | None = None,
 ) -> Settings:
     """The settings in a TOML file.
 
@@ -38,7 +38,7 @@ def read_config(
 
     :param environ: where ``${VAR}`` is looked up; default the process's environment.
     :param known_providers: names of the providers there are; default the installed ones.
-    :param known_strategies: names of strategies that plugins registered.
+    :param known_strategies: names of strategies beside the built-in ones; default those of the installed plugins.
     :raises ConfigError: with every mistake in the file, or saying why it cannot be read.
     """
     file = os.fspath(path)
@@ -56,7 +56,7 @@ def parse_config(
     *,
     environ: Mapping[str, str] | None = None,
     known_providers: Collection[str] | None = None,
-    known_strategies: Collection[str] = (),
+    known_strategies: Collection[str] | None = None,
 ) -> Settings:
     """The settings in TOML text; ``file`` is what errors call it. Otherwise as :func:`read_config`.
 
@@ -70,7 +70,7 @@ def _parse(
     problems: Problems,
     environ: Mapping[str, str] | None,
     providers: Collection[str] | None,
-    strategies: Collection[str],
+    strategies: Collection[str] | None,
 ) -> tuple[Settings, bool]:
     """Settings, and whether the text itself holds keys."""
     text = text.removeprefix("\ufeff")

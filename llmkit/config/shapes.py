@@ -18,17 +18,17 @@ from llmkit.config.keys import split_keys
 from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, hidden, nearest
 from llmkit.config.settings import (
-    ANY_MODEL,
     FLYLLM_RETRIES,
     ON_UNSUPPORTED,
-    STRATEGIES,
-    STRATEGY_ALIASES,
     UNAVAILABLE,
     Logging,
     Settings,
+    plugin_strategies,
     strategy_name,
 )
 from llmkit.errors import ConfigError, LLMError
+from llmkit.policy.router import ANY_MODEL
+from llmkit.policy.strategies import ALIASES, STRATEGIES
 from llmkit.values.instances import Instance, Task, Timeouts, check_url
 
 TOP: Mapping[str, checks.Kind] = {
@@ -49,7 +49,7 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "retry_exponential_base": checks.BASE,
     "timeout": checks.POSITIVE,
     "timeouts": checks.TABLE,
-    "max_wait": checks.NOT_NEGATIVE,
+    "max_wait": checks.POSITIVE,
     "unavailable": checks.one_of(*UNAVAILABLE),
     "max_pending": checks.COUNT,
     "fallbacks": checks.TEXTS,
@@ -125,10 +125,11 @@ LOGGING: Mapping[str, checks.Kind] = {
 class Reader:
     """Reads one parsed and expanded file; mistakes go to ``problems``."""
 
-    def __init__(self, problems: Problems, known_providers: Collection[str], known_strategies: Collection[str]) -> None:
+    def __init__(self, problems: Problems, known_providers: Collection[str], known_strategies: Collection[str] | None) -> None:
         self.problems = problems
         self.known = known_providers
-        self.strategies = (*STRATEGIES, *STRATEGY_ALIASES, *known_strategies)
+        self.known_strategies = known_strategies
+        self.plugins: tuple[str, ...] | None = None
         self.tasks: dict[str, Task] = {}
         self.instances: list[Instance] = []
         self.names: set[str] = set()
@@ -150,9 +151,7 @@ class Reader:
         if "logging" in tables:
             fields["logging"] = self._logging(("logging",), tables["logging"])
         self._fallbacks(fields)
-        return Settings(
-            instances=tuple(self.instances), tasks=tuple(self.tasks.values()), ignored=tuple(self.ignored), **fields
-        )
+        return Settings(instances=tuple(self.instances), tasks=tuple(self.tasks.values()), ignored=tuple(self.ignored), **fields)
 
     def _settings(self, path: Path, table: Mapping[str, Any], *, flyllm: bool) -> dict[str, Any]:
         given = dict(table)
@@ -165,6 +164,7 @@ class Reader:
             else:
                 self.problems.add((*path, name), "this version of llmkit does not have this setting")
         good = read(self.problems, path, given, SETTINGS)
+        self.plugins = tuple(good["plugins"]) if "plugins" in good else None
         if "strategy" in good:
             good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
         if "timeouts" in good:
@@ -186,10 +186,12 @@ class Reader:
         return good
 
     def _strategy(self, path: Path, name: str) -> str:
-        found = name if name in self.strategies else strategy_name(name)
-        if found not in self.strategies:
-            reference(self.problems, path, name, self.strategies, "a strategy")
-        return STRATEGY_ALIASES.get(found, found)
+        found = strategy_name(name)
+        if found in STRATEGIES:
+            return found
+        more = plugin_strategies(self.plugins) if self.known_strategies is None else self.known_strategies
+        reference(self.problems, path, name, (*STRATEGIES, *ALIASES, *more), "a strategy")
+        return name
 
     def _url(self, path: Path, url: str) -> None:
         """A proxy's URL; it may hold a user name and a password, and speak plain HTTP."""
@@ -231,6 +233,8 @@ class Reader:
             fields["options"] = checks.read_options(self.problems, (*path, "options"), fields["options"])
         models = fields.pop("models", None)
         if models is None:
+            # A server described without a model serves the one that each call names: to invent a name would be a lie, which
+            # the vendor answers with 404.
             if "model" not in table and kinds in (INSTANCE, PROVIDER):
                 self.problems.add(path, "expected the key 'model'")
             models = [fields.pop("model", ANY_MODEL)]

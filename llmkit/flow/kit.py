@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from llmkit.policy.router import Router
-from llmkit.runtime import Runtime
-
 if TYPE_CHECKING:
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
+    from llmkit.policy.router import Router
+    from llmkit.runtime import Runtime
 
 
 @attrs.frozen(eq=False, repr=False)

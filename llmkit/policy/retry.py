@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from llmkit.errors import ConfigError, LLMError, Recovery
+from llmkit.values.base import Value
 
 if TYPE_CHECKING:
     import tenacity
@@ -21,8 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_RETRIES = 3
 
 
-@attrs.frozen
-class Backoff:
+@attrs.frozen(eq=False, repr=False)
+class Backoff(Value):
     """Full jitter: a random time between 0 and ``min(initial * base ** n, longest)`` seconds after the n-th failure, n from 0
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Waits at least as long as the error's
     ``retry_after`` asks. A tenacity ``wait``."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -27,10 +27,12 @@ from llmkit.errors import (
 from llmkit.policy.keys import Key, KeyPool, KeyState
 from llmkit.policy.strategies import Strategy
 from llmkit.provider import Provider
-from llmkit.runtime import Waiter
 from llmkit.values.calls import Call
 from llmkit.values.instances import Instance, Task
 from llmkit.values.options import NO_OPTIONS, Options
+
+if TYPE_CHECKING:
+    from llmkit.runtime import Waiter
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
@@ -312,6 +314,8 @@ class Router:
         return ConfigError(f"no instance serves {said}; there are {', '.join(self._routes) or 'none'}")
 
     def _lease_from(self, routes: list[Route], tried: Tried, now: float) -> Lease | None:
+        if len(routes) == 1:
+            return self._give(routes[0], now, tried) if routes[0].has_room() else None
         able = [route for route in routes if route.has_room() and route.keys.has(now, tried.keys)]
         if tried.routes and len(able) > 1:
             able = [route for route in able if route not in tried.routes] or able

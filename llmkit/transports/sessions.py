@@ -52,41 +52,46 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit)
-        self.used: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.protocols: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         exchange = current.get()
         connection = await super().connect(req, traces, timeout)
         if exchange is None:
             return connection
-        while exchange.fresh_only and connection.protocol in self.used:
+        while exchange.fresh_only and hasattr(connection.protocol, "llmkit_tap"):
             connection.close()
             connection = await super().connect(req, traces, timeout)
-        protocol = connection.protocol
-        exchange.transport = connection.transport
-        exchange.reused = protocol in self.used
+        tap: _Tap | None = getattr(connection.protocol, "llmkit_tap", None)
+        exchange.reused = tap is not None
         exchange.connected = True
-        if exchange.reused:
-            _note_first_byte(protocol, exchange)
-        else:
-            self.used.add(protocol)
+        exchange.transport = connection.transport
+        if tap is None:
+            tap = _Tap(connection.protocol)
+            self.protocols.add(connection.protocol)
+        tap.exchange = exchange
         return connection
 
 
-def _note_first_byte(protocol: Any, exchange: Exchange) -> None:
-    received = type(protocol).data_received
+class _Tap:
+    """Sits before a connection's protocol and notes that bytes have come."""
 
-    def first(data: bytes) -> None:
-        del protocol.data_received
-        exchange.started = True
-        received(protocol, data)
+    __slots__ = ("_received", "exchange")
 
-    protocol.data_received = first
+    def __init__(self, protocol: Any) -> None:
+        self.exchange: Exchange | None = None
+        self._received = protocol.data_received
+        protocol.llmkit_tap = self
+        protocol.data_received = self._note
+
+    def _note(self, data: bytes) -> None:
+        if self.exchange is not None:
+            self.exchange.started = True
+        self._received(data)
 
 
 class Session:
-    """aiohttp's session on one loop, and what runs over it: one timer of the loop's watches all exchanges, as the watchdog does for
-    blocking ones."""
+    """aiohttp's session on one loop, and what runs over it. One timer watches all exchanges, as the watchdog does elsewhere."""
 
     def __init__(self, pool_size: int | None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -103,7 +108,6 @@ class Session:
             trust_env=False,
             max_line_size=MOST_HEADERS,
             max_field_size=MOST_HEADERS,
-            skip_auto_headers=("Accept",),
         )
         self._guard = _guard(self.client)
 
@@ -138,7 +142,7 @@ class Session:
         for exchange in [*self._active]:
             if exchange.expires_at <= now:
                 exchange.kill("timeout")
-        waiting = [exchange.expires_at for exchange in self._active if exchange.killed is None]
+        waiting = [exchange.expires_at for exchange in [*self._active] if exchange.killed is None]
         self._timer, self._wakes_at = None, math.inf
         if waiting:
             self._wake_at(min(waiting))
@@ -167,9 +171,10 @@ class Session:
 
     def forget(self) -> None:
         """In a forked child: leave the parent's loop and connections alone."""
-        for protocol in list(self._connector.used):
+        for protocol in list(self._connector.protocols):
             if protocol.transport is not None:
                 disown(protocol.transport.get_extra_info("socket"))
+        self.client.detach()
         KEPT.append(self)
 
 

@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Literal, Union
 
 import attrs
 
+from llmkit.values.base import Value
 from llmkit.values.completion import FinishReason
 from llmkit.values.messages import Extra, Part
 from llmkit.values.usage import Usage
 
 
-@attrs.frozen
-class StreamStarted:
+@attrs.frozen(eq=False, repr=False)
+class StreamStarted(Value):
     """The vendor has begun to answer."""
 
     type: ClassVar[Literal["started"]] = "started"
@@ -21,8 +22,8 @@ class StreamStarted:
     id: str | None = None
 
 
-@attrs.frozen
-class TextDelta:
+@attrs.frozen(eq=False, repr=False)
+class TextDelta(Value):
     """More text. ``choice`` tells answers apart where more than one was asked for."""
 
     type: ClassVar[Literal["text"]] = "text"
@@ -30,8 +31,8 @@ class TextDelta:
     choice: int = 0
 
 
-@attrs.frozen
-class ReasoningDelta:
+@attrs.frozen(eq=False, repr=False)
+class ReasoningDelta(Value):
     """More thinking, in ``reasoning``; ``text`` stays empty, so that printing ``event.text`` prints the answer alone. A
     ``signature`` or ``redacted`` data ends one thought: what follows is another."""
 
@@ -43,8 +44,8 @@ class ReasoningDelta:
     choice: int = 0
 
 
-@attrs.frozen
-class RefusalDelta:
+@attrs.frozen(eq=False, repr=False)
+class RefusalDelta(Value):
     """More of the model's refusal, in ``refusal``."""
 
     type: ClassVar[Literal["refusal"]] = "refusal"
@@ -53,8 +54,8 @@ class RefusalDelta:
     choice: int = 0
 
 
-@attrs.frozen
-class ToolCallDelta:
+@attrs.frozen(eq=False, repr=False)
+class ToolCallDelta(Value):
     """A tool call begins or goes on. ``position`` numbers the calls of this answer from 0; ``id`` and ``name`` are set when a
     call begins, ``arguments`` is the next fragment of its JSON."""
 
@@ -68,8 +69,8 @@ class ToolCallDelta:
     extra: Extra = None
 
 
-@attrs.frozen
-class PartDone:
+@attrs.frozen(eq=False, repr=False)
+class PartDone(Value):
     """A part that comes whole: a picture, a part of the vendor's own, an empty text that carries a vendor's ``extra``."""
 
     type: ClassVar[Literal["part"]] = "part"
@@ -78,8 +79,8 @@ class PartDone:
     choice: int = 0
 
 
-@attrs.frozen
-class UsageReported:
+@attrs.frozen(eq=False, repr=False)
+class UsageReported(Value):
     """Tokens used so far; the last one counts."""
 
     type: ClassVar[Literal["usage"]] = "usage"
@@ -87,8 +88,8 @@ class UsageReported:
     usage: Usage
 
 
-@attrs.frozen
-class StreamFinished:
+@attrs.frozen(eq=False, repr=False)
+class StreamFinished(Value):
     """The model stopped."""
 
     type: ClassVar[Literal["finished"]] = "finished"
@@ -98,8 +99,8 @@ class StreamFinished:
     choice: int = 0
 
 
-@attrs.frozen
-class RawEvent:
+@attrs.frozen(eq=False, repr=False)
+class RawEvent(Value):
     """Something the vendor sent that has no common form; ``data`` is its JSON."""
 
     type: ClassVar[Literal["raw"]] = "raw"

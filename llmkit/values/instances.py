@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from llmkit.errors import ConfigError
+from llmkit.values.base import Value
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
 from llmkit.values.secret import Secret
 
@@ -72,8 +73,8 @@ def _options(options: Options | Mapping[str, Any]) -> Options:
     return Options(**known)
 
 
-@attrs.frozen
-class Timeouts:
+@attrs.frozen(eq=False, repr=False)
+class Timeouts(Value):
     """The parts of a call's time, in seconds. None means the default."""
 
     connect: float | None = attrs.field(default=None, validator=_positive)
@@ -98,8 +99,8 @@ class Timeouts:
 DEFAULT_TIMEOUTS = Timeouts(connect=5.0, first_event=60.0, idle=60.0, attempt=600.0)
 
 
-@attrs.frozen
-class Instance:
+@attrs.frozen(eq=False, repr=False)
+class Instance(Value):
     """One model at one vendor, with the keys to use it.
 
     :raises ConfigError: if a value has the wrong type or is out of range; the message names the parameter.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 import attrs
 
 from llmkit.errors import InvalidRequestError
+from llmkit.values.base import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +21,8 @@ Extra = Union[Mapping[str, Any], None]
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-@attrs.frozen
-class Text:
+@attrs.frozen(eq=False, repr=False)
+class Text(Value):
     """Plain text."""
 
     type: ClassVar[Literal["text"]] = "text"
@@ -29,8 +30,8 @@ class Text:
     extra: Extra = None
 
 
-@attrs.frozen
-class _Media:
+@attrs.frozen(eq=False, repr=False)
+class _Media(Value):
     """Bytes, a URL the vendor fetches, or the id of a file the vendor already has: exactly one of the three."""
 
     data: bytes | None = attrs.field(default=None, repr=lambda data: "None" if data is None else f"<{len(data)} bytes>")
@@ -60,7 +61,7 @@ class _Media:
         return cls(data=path.read_bytes(), media_type=guessed)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Image(_Media):
     """A picture. ``detail`` (``low``, ``high``, ``auto``) is passed on where a vendor has it."""
 
@@ -68,14 +69,14 @@ class Image(_Media):
     detail: str | None = attrs.field(default=None, kw_only=True)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Audio(_Media):
     """A sound clip."""
 
     type: ClassVar[Literal["audio"]] = "audio"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class File(_Media):
     """A document, such as a PDF. ``name`` is what the vendor shows the model."""
 
@@ -90,8 +91,8 @@ class File(_Media):
         return attrs.evolve(super().from_path(path, media_type), name=PurePath(path).name)
 
 
-@attrs.frozen
-class ToolCall:
+@attrs.frozen(eq=False, repr=False)
+class ToolCall(Value):
     """The model asks the client to run a tool.
 
     ``arguments`` is the parsed object, empty where the model's text was no JSON object; ``raw`` is that text as it was
@@ -107,8 +108,8 @@ class ToolCall:
     extra: Extra = None
 
 
-@attrs.frozen
-class ToolResult:
+@attrs.frozen(eq=False, repr=False)
+class ToolResult(Value):
     """What a tool answered. ``content`` is text, or parts for the vendors that take pictures in results."""
 
     type: ClassVar[Literal["tool_result"]] = "tool_result"
@@ -119,8 +120,8 @@ class ToolResult:
     extra: Extra = None
 
 
-@attrs.frozen
-class Reasoning:
+@attrs.frozen(eq=False, repr=False)
+class Reasoning(Value):
     """The model's thinking. ``signature`` and ``redacted`` (opaque data) must go back to the ``provider`` they came from,
     and go to no other."""
 
@@ -132,8 +133,8 @@ class Reasoning:
     extra: Extra = None
 
 
-@attrs.frozen
-class Refusal:
+@attrs.frozen(eq=False, repr=False)
+class Refusal(Value):
     """The model declined, in words the vendor keeps apart from ordinary text."""
 
     type: ClassVar[Literal["refusal"]] = "refusal"
@@ -141,8 +142,8 @@ class Refusal:
     extra: Extra = None
 
 
-@attrs.frozen
-class VendorPart:
+@attrs.frozen(eq=False, repr=False)
+class VendorPart(Value):
     """A part that only ``provider`` understands (a tool that the vendor ran itself, a citation block), kept as it was sent so
     that it can be sent back."""
 
@@ -160,12 +161,12 @@ def parts(content: Content) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),)
     if isinstance(content, Sequence):
-        return tuple(Text(part) if isinstance(part, str) else part for part in content)
+        return tuple([Text(part) if isinstance(part, str) else part for part in content])
     return (content,)
 
 
-@attrs.frozen
-class Message:
+@attrs.frozen(eq=False, repr=False)
+class Message(Value):
     """One turn. ``content`` may be given as text, a part, or a list of both."""
 
     role: Role = attrs.field(validator=attrs.validators.in_(("system", "user", "assistant", "tool")))

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union
 import attrs
 
 from llmkit.errors import InvalidRequestError
+from llmkit.values.base import Value
 from llmkit.values.tools import JsonSchema, Tool
 
 ToolLike = Union[Tool, Mapping[str, Any]]
@@ -26,8 +27,8 @@ def _tools(tools: Sequence[ToolLike] | None) -> tuple[ToolLike, ...] | None:
     return None if tools is None else tuple(tools)
 
 
-@attrs.frozen(kw_only=True)
-class Options:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Options(Value):
     """Parameters of a call, each None where it is not set; an unset one is never sent.
 
     A reusable value: ``options = Options(temperature=0.2, max_tokens=500)``, then ``client.generate(prompt,

@@ -11,11 +11,13 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, TypeVar, Union, get_args
 
+import attrs
 import cattrs
 
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
 from llmkit.values import events, messages
+from llmkit.values.completion import Completion
 from llmkit.values.options import ResponseFormat, ToolLike
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema, Tool
@@ -55,6 +57,7 @@ def from_json(data: bytes | str, kind: type[T]) -> T:
 @lru_cache(maxsize=1)
 def converter() -> cattrs.Converter:
     """The cattrs converter behind :func:`to_json` and :func:`from_json`."""
+    attrs.resolve_types(Completion, localns={"Decimal": Decimal})
     made = cattrs.Converter(forbid_extra_keys=True)
     _plain(made)
     for union in (messages.Part, events.Event):
@@ -158,5 +161,3 @@ def _error(data: Any, _: Any) -> LLMError:
     recovery = Recovery(fields.pop("recovery"))
     known = {name: fields[name] for name in _FACTS if name in fields and name != "message"}
     return kind(fields["message"], recovery=recovery, **known)
-
-

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import attrs
 
+from llmkit.values.base import Value
 
-@attrs.frozen
-class HttpRequest:
+
+@attrs.frozen(eq=False, repr=False)
+class HttpRequest(Value):
     """What a provider wants sent. ``body`` is None for requests without one."""
 
     method: str
@@ -19,13 +21,16 @@ class HttpRequest:
 
     def with_headers(self, headers: Mapping[str, str]) -> HttpRequest:
         """The same request with more headers; a later one wins over an earlier one of the same name, whatever its case."""
-        replaced = {name.lower() for name in headers}
-        kept = {name: value for name, value in self.headers.items() if name.lower() not in replaced}
-        return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
+        merged = {**self.headers, **headers}
+        if len({name.lower() for name in merged}) < len(merged):
+            replaced = {name.lower() for name in headers}
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in replaced}
+            merged = {**kept, **headers}
+        return HttpRequest(self.method, self.url, merged, self.body)
 
 
-@attrs.frozen
-class HttpReply:
+@attrs.frozen(eq=False, repr=False)
+class HttpReply(Value):
     """A whole answer. Header names are in lower case; ``body`` is decompressed."""
 
     status: int

@@ -11,9 +11,7 @@ MOST_BODY = 2000
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
 """Where a key can begin: not inside a word, but after an escape of JSON."""
 
-_NAMES = (
-    r"x-api-key|x-goog-api-key|api[-_ ]?key(?:[ ]provided)?|(?:access|auth|bearer)[-_ ]?token|client[-_ ]?secret|authorization"
-)
+_NAMES = r"x-api-key|x-goog-api-key|api[-_ ]?key(?:[ ]provided)?|(?:access|auth|bearer)[-_ ]?token|client[-_ ]?secret|authorization"
 """Names after which a key stands, whatever it looks like."""
 
 _KEYS = re.compile(

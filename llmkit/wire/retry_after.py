@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 MOST_SECONDS = 400 * 24 * 3600.0
 """A longer wait is taken for rubbish."""
 
-_DURATION = re.compile("".join([rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms")]), re.ASCII)
+_DURATION = "".join([rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms")])
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
@@ -37,7 +37,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def duration(text: str | None) -> float | None:
     """Seconds in a text such as ``6m0s``, ``17ms``, ``1.5s`` or ``34s``; None if it is no duration."""
-    found = _DURATION.fullmatch(text.strip()) if text and text.strip() else None
+    found = re.fullmatch(_DURATION, text.strip(), re.ASCII) if text and text.strip() else None
     if found is None:
         return None
     seconds = sum(float(number) * unit for number, unit in zip(found.groups(), _UNITS, strict=True) if number)

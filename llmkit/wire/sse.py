@@ -46,6 +46,8 @@ class SSEDecoder:
         """
         if not self._started:
             data = self._skip_bom(data)
+        if not data:
+            return []
         if self._buffer:
             if b"\n" not in data and b"\r" not in data:
                 return self._grow(data)

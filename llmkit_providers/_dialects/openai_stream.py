@@ -14,6 +14,7 @@ from llmkit.values.completion import Completion
 from llmkit.values.events import (
     Event,
     PartDone,
+    RawEvent,
     ReasoningDelta,
     RefusalDelta,
     StreamFinished,
@@ -52,6 +53,7 @@ class OpenAIStream:
         "_finished",
         "_head",
         "_headers",
+        "_last",
         "_seen",
         "_size",
         "_sse",
@@ -69,6 +71,7 @@ class OpenAIStream:
         self._document: list[bytes] | None = None
         self._error: LLMError | None = None
         self._started = False
+        self._last: Any = None
         self._done = False
         self._size = 0
         self._seen: set[int] = set()
@@ -167,7 +170,6 @@ class OpenAIStream:
     def _event(self, name: str, payload: bytes, chunk: Any, events: list[Event]) -> None:
         if chunk is None:
             if payload.strip() == b"[DONE]":
-                self._done = True
                 self.complete = self.complete or bool(self._seen)
                 self._end(events)
                 return
@@ -185,6 +187,7 @@ class OpenAIStream:
     def _chunk(self, name: str, chunk: dict[str, Any], events: list[Event]) -> None:
         if name == "error" or chunk.get("error") or chunk.get("object") == "error":
             raise self._vendor.inner_error(chunk, self._headers)
+        self._last = chunk
         listed = chunk.get("choices")
         choices = [choice for choice in listed if type(choice) is dict] if type(listed) is list else []
         if not self._started and (choices or chunk.get("model")):
@@ -216,9 +219,13 @@ class OpenAIStream:
         events.append(StreamFinished(found, word(reason), index))
 
     def _end(self, events: list[Event]) -> None:
-        """After the terminal event: every choice that said no reason has finished nevertheless."""
+        """After the terminal event: every choice that said no reason has finished nevertheless. The last chunk goes out as it
+        came, for what has no common form (citations, costs)."""
+        self._done = True
         for index in sorted(self._seen - self._finished):
             self.finish_choice(None, index, events)
+        if self._last is not None:
+            events.append(RawEvent(self._last))
 
     def delta(self, delta: dict[str, Any], index: int, events: list[Event]) -> None:
         """Add what one delta brings."""
@@ -270,6 +277,7 @@ def events_of(completion: Completion) -> list[Event]:
     events.append(StreamFinished(completion.finish_reason, completion.raw_finish_reason))
     if completion.usage is not None:
         events.append(UsageReported(completion.usage))
+    events.append(RawEvent(completion.raw))
     return events
 
 

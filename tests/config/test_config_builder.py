@@ -1,7 +1,11 @@
 """flyllm's builder steps."""
 
+import inspect
+
+import attrs
 import pytest
 
+from llmkit import AsyncClient, Client
 from llmkit.config import Builder, Settings
 from llmkit.errors import ConfigError, InvalidRequestError
 from llmkit.values.instances import Instance, Task
@@ -90,3 +94,9 @@ def test_tasks_grow_by_new_values():
     assert grown == Task("a", top_k=2, min_p=0.1, temperature=0.9, max_tokens=7)
     with pytest.raises(InvalidRequestError, match="temperature"):
         task.with_temperature(-1)
+
+
+@pytest.mark.parametrize("face", [Client, AsyncClient])
+def test_every_setting_is_a_parameter_of_the_clients(face):
+    settings = {field.name for field in attrs.fields(Settings)} - {"logging", "ignored"}
+    assert settings <= set(inspect.signature(face).parameters)

@@ -115,8 +115,7 @@ GOLDEN = [
     ),
     (
         INSTANCE.replace("openai", "opnai").replace("provider", "\t'provider'"),
-        f"2:2: instances[0].provider: expected a provider ({', '.join(BUILT_IN_PROVIDERS)}), got 'opnai';"
-        " did you mean 'openai'?",
+        f"2:2: instances[0].provider: expected a provider ({', '.join(BUILT_IN_PROVIDERS)}), got 'opnai'; did you mean 'openai'?",
     ),
     ('[[providers]]\ntype = "openai"\nmodle = "m"\nmodel = "m"', "3:1: providers[0].modle: unknown key; did you mean 'model'?"),
     (
@@ -168,9 +167,9 @@ def test_the_error_holds_its_problems_and_pickles(parse):
 
 def test_thousands_of_mistakes_are_counted_and_quick(refuse):
     text = "\n".join(f"wrong_{number} = 1" for number in range(5000))
-    started = time.perf_counter()
+    started = time.process_time()
     lines = refuse(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert len(lines) == 101
     assert lines[-1] == "llmkit.toml: and 4900 more"
 
@@ -186,10 +185,10 @@ def test_thousands_of_mistakes_are_counted_and_quick(refuse):
 def test_files_that_are_no_configuration(tmp_path, data, said):
     file = tmp_path / "llmkit.toml"
     file.write_bytes(data)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ConfigError) as caught:
         read_config(file)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert said in str(caught.value)
     assert caught.value.__context__ is None
 
@@ -308,9 +307,9 @@ def test_two_hundred_mutations_give_settings_or_one_quick_error():
                 ["", "\x00", "\t", '"', "[", "]]", "=", "\n", "\r", "${NO_SUCH}", "é", "-1", "#", "{", "name = 1\n"]
             )
             text[place : place + chance.randint(0, 12)] = what
-        started = time.perf_counter()
+        started = time.process_time()
         result = outcome("".join(text))
-        assert time.perf_counter() - started < 0.1
+        assert time.process_time() - started < 0.1
         if isinstance(result, Settings):
             continue
         refused += 1

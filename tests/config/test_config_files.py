@@ -5,8 +5,10 @@ import os
 import pytest
 
 from llmkit.config import Logging, read_config
-from llmkit.config.settings import ANY_MODEL, Settings
+from llmkit.config.settings import Settings
 from llmkit.errors import ConfigError
+from llmkit.plugins import registry
+from llmkit.policy.router import ANY_MODEL
 from llmkit.values.instances import Instance, Task, Timeouts
 
 KEY = "sk-" + "Ab3dE6gH9" * 4
@@ -20,7 +22,7 @@ retry_max_delay = 30
 retry_exponential_base = 2
 timeout = 120
 timeouts = { connect = 3, idle = 20.5 }
-max_wait = 0
+max_wait = 30
 unavailable = "fail"
 max_pending = 50
 fallbacks = ["second", "anthropic/claude-3-haiku"]
@@ -97,7 +99,7 @@ def test_every_setting_of_its_own_shape(parse):
         retry_exponential_base=2,
         timeout=120,
         timeouts=Timeouts(connect=3, idle=20.5),
-        max_wait=0,
+        max_wait=30,
         unavailable="fail",
         max_pending=50,
         fallbacks=("second", "anthropic/claude-3-haiku"),
@@ -243,6 +245,32 @@ def test_parameters_of_any_name_go_to_the_vendor(parse):
 def test_a_strategy_of_a_plugin(parse, refuse):
     assert parse('[settings]\nstrategy = "Cheapest"', known_strategies=["Cheapest"]).strategy == "Cheapest"
     assert "got 'Cheapest'" in refuse('[settings]\nstrategy = "Cheapest"')[0]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package whose plugin registers a strategy."""
+    (tmp_path / "cheapest_plugin.py").write_text(
+        "from llmkit import hookimpl\n"
+        "class First:\n    def choose(self, routes, now):\n        return routes[0]\n"
+        "@hookimpl\ndef llmkit_register_strategies():\n    return {'cheapest': First}\n"
+    )
+    info = tmp_path / "cheapest_plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cheapest-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[llmkit]\ncheapest = cheapest_plugin\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._all_entry_points.cache_clear()
+    yield
+    registry._all_entry_points.cache_clear()
+
+
+@pytest.mark.usefixtures("package")
+def test_a_strategy_of_an_installed_plugin(parse, refuse):
+    """It is known without being named in advance, unless the file does not allow the plugin."""
+    assert parse('[settings]\nstrategy = "cheapest"').strategy == "cheapest"
+    assert "did you mean 'cheapest'" in refuse('[settings]\nstrategy = "cheapst"')[0]
+    assert "expected a strategy" in refuse('[settings]\nplugins = []\nstrategy = "cheapest"')[0]
 
 
 def test_byte_order_mark_tabs_and_windows_line_ends(tmp_path):

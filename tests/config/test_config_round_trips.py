@@ -31,9 +31,7 @@ def instances(draw, tasks):
         "enabled": st.booleans(),
         "api_key": KEYS,
         "tasks": st.lists(st.sampled_from(tasks), unique=True) if tasks else st.just([]),
-        "options": st.fixed_dictionaries(
-            {}, optional={"temperature": NUMBERS, "stop": st.lists(WORDS, min_size=1, max_size=3)}
-        ),
+        "options": st.fixed_dictionaries({}, optional={"temperature": NUMBERS, "stop": st.lists(WORDS, min_size=1, max_size=3)}),
     }
     chosen = draw(st.fixed_dictionaries({}, optional=fields))
     return {"provider": draw(st.sampled_from(BUILT_IN_PROVIDERS)), "model": draw(WORDS), **chosen}
@@ -66,9 +64,7 @@ def test_instances_and_tasks_survive_a_file(data):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(
-        st.tuples(WORDS, st.one_of(WORDS, NUMBERS, st.lists(WORDS, max_size=3), st.dictionaries(WORDS, WORDS, max_size=2)))
-    )
+    st.lists(st.tuples(WORDS, st.one_of(WORDS, NUMBERS, st.lists(WORDS, max_size=3), st.dictionaries(WORDS, WORDS, max_size=2))))
 )
 def test_every_key_is_found_on_its_line(pairs):
     text, expected = "", {}

@@ -197,9 +197,7 @@ class TestRequests:
         assert PROVIDER.unsupported(asked, Instance("anthropic", model)) == ("temperature", "top_p")
         assert PROVIDER.unsupported(call(), Instance("anthropic", model)) == ()
 
-    @pytest.mark.parametrize(
-        "model", ["claude-opus-4-20250514", "claude-opus-4-6", "claude-sonnet-4-6", "claude-3-5-haiku-latest"]
-    )
+    @pytest.mark.parametrize("model", ["claude-opus-4-20250514", "claude-opus-4-6", "claude-sonnet-4-6", "claude-3-5-haiku-latest"])
     def test_sampling_is_allowed_elsewhere(self, model: str) -> None:
         assert PROVIDER.unsupported(call(temperature=0.1), Instance("anthropic", model)) == ()
 
@@ -472,9 +470,7 @@ class TestStreams:
             Reasoning(redacted="b3BhcXVl", provider="anthropic"),
             Text("Looking 🌍"),
             Text("", {"anthropic": {"citations": [{"type": "char_location", "cited_text": "x"}]}}),
-            VendorPart(
-                "anthropic", {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}
-            ),
+            VendorPart("anthropic", {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}),
             VendorPart("anthropic", {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}),
             ToolCall("toolu_1", "f", {"a": 1}, '{"a": 1}'),
             ToolCall("toolu_2", "g", {}, ""),

@@ -214,9 +214,7 @@ class TestContents:
     def test_tools(self) -> None:
         """The name comes from the call; only ids that are Google's own are sent."""
         calls = Message.assistant(ToolCall("abc", "f", {"a": 1}), ToolCall("call_1", "g"))
-        assert contents(Message.user("A"), calls, Message.tool("abc", "42"), Message.tool("call_1", "bad", is_error=True))[
-            1:
-        ] == [
+        assert contents(Message.user("A"), calls, Message.tool("abc", "42"), Message.tool("call_1", "bad", is_error=True))[1:] == [
             {
                 "role": "model",
                 "parts": [
@@ -384,9 +382,7 @@ class TestAnswers:
 # ---------------------------------------------------------------------------------------------------- streams
 
 PIECES = [
-    answer(
-        {"text": "Let me sée.", "thought": True}, finish=None, usageMetadata={"promptTokenCount": 10, "totalTokenCount": 10}
-    ),
+    answer({"text": "Let me sée.", "thought": True}, finish=None, usageMetadata={"promptTokenCount": 10, "totalTokenCount": 10}),
     answer({"executableCode": {"language": "PYTHON", "code": 'print("{[\\"")'}}, finish=None),
     answer({"text": "Look"}, finish=None),
     answer({"text": "ing 🌍 {"}, finish=None),

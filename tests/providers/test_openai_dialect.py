@@ -41,9 +41,7 @@ def test_the_smallest_call_sends_nothing_but_the_model_and_the_messages():
 
 
 def test_every_option_has_its_field():
-    body = sent(
-        chat(max_tokens=5, temperature=0, top_p=0.5, stop="END", seed=7, reasoning_effort="low", extra={"n": 2, "seed": 8})
-    )
+    body = sent(chat(max_tokens=5, temperature=0, top_p=0.5, stop="END", seed=7, reasoning_effort="low", extra={"n": 2, "seed": 8}))
     del body["messages"], body["model"]
     assert body == {
         "max_completion_tokens": 5,
@@ -121,9 +119,7 @@ def test_refusal_has_its_own_field_at_openai_and_is_text_elsewhere():
 
 
 def test_thinking_and_parts_of_other_vendors_do_not_go_out():
-    said = Message(
-        "assistant", (Reasoning("Hm", "sig", provider="anthropic"), VendorPart("google", {"type": "x"}), Text("Yes"))
-    )
+    said = Message("assistant", (Reasoning("Hm", "sig", provider="anthropic"), VendorPart("google", {"type": "x"}), Text("Yes")))
     assert message(said)[0] == {"role": "assistant", "content": [{"type": "text", "text": "Yes"}]}
 
 

@@ -34,6 +34,7 @@ from tests.support.openai_wire import (
     answer,
     broken,
     chunk,
+    raw,
     sse,
     streamed,
 )
@@ -113,9 +114,7 @@ def test_tool_calls_in_fragments():
 
 
 def test_one_index_for_several_calls_whose_ids_differ():
-    events = call_events(
-        [function("a", "{}", index=0, id="x")], [function("b", "{}", index=0, id="y"), function("", "", index=0)]
-    )
+    events = call_events([function("a", "{}", index=0, id="x")], [function("b", "{}", index=0, id="y"), function("", "", index=0)])
     assert events == [(0, "x", "a", "{}"), (1, "y", "b", "{}"), (1, None, None, "")]
 
 
@@ -202,6 +201,13 @@ def test_what_makes_a_stream_complete():
 def test_what_follows_the_end_is_ignored():
     body = sse(chunk({"content": "Hi"}, "stop"))
     assert streamed(body + b"data: {broken\n\ndata: [DONE]\n\n") == streamed(body)
+
+
+def test_the_last_chunk_goes_out_as_it_came():
+    last = chunk({}, "stop", citations=["https://host"])
+    assert raw(sse(chunk({"content": "Hi"}), last)) == [last]
+    assert raw(sse(chunk({"content": "Hi"}), last, done=False)) == [last]
+    assert raw(json.dumps(answer()).encode()) == [answer()]
 
 
 def test_the_last_event_without_its_blank_line():

@@ -8,14 +8,10 @@ from typing import Any
 
 import pytest
 
-from llmkit.errors import (
-    LLMError,
-)
+from llmkit.errors import LLMError
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall
 from llmkit.values.completion import Completion
-from llmkit.values.events import (
-    Event,
-)
+from llmkit.values.events import Event, RawEvent
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
 from llmkit.values.options import Options
@@ -74,7 +70,7 @@ def sse(*chunks: Any, done: bool = True) -> bytes:
 
 
 def streamed(body: bytes, vendor: Any = VENDOR) -> tuple[list[Event], bool]:
-    """The events of a stream, which must not depend on where its bytes are cut."""
+    """The events of a stream but for the raw ones; they must not depend on where its bytes are cut."""
     seen = []
     for step in (len(body) or 1, 1, 7):
         decoder = vendor.decoder(chat(stream=True), {"content-type": "text/event-stream"})
@@ -83,7 +79,15 @@ def streamed(body: bytes, vendor: Any = VENDOR) -> tuple[list[Event], bool]:
             events += decoder.feed(body[start : start + step])
         seen.append((events + decoder.finish(), decoder.complete))
     assert seen[0] == seen[1] == seen[2]
-    return seen[0]
+    events, complete = seen[0]
+    return [event for event in events if type(event) is not RawEvent], complete
+
+
+def raw(body: bytes, vendor: Any = VENDOR) -> list[Any]:
+    """What the raw events of a stream hold."""
+    decoder = vendor.decoder(chat(stream=True), {})
+    events = decoder.feed(body) + decoder.finish()
+    return [event.data for event in events if type(event) is RawEvent]
 
 
 def _read(decoder: Any, body: bytes, step: int, events: list[Event]) -> None:
