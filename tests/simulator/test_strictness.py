@@ -61,7 +61,8 @@ def full(vendor: str) -> tuple[str, dict[str, Any]]:
         ]
         return "/api/chat", {
             "model": "m", "messages": [*messages, {"role": "tool", "content": "r", "tool_name": "f"}], "tools": tools,
-            "stream": True, "format": PARAMETERS, "options": {"num_predict": 5, "temperature": 1, "stop": ["x"], "seed": 1}, "think": True,
+            "stream": True, "format": PARAMETERS, "think": True,
+            "options": {"num_predict": 5, "temperature": 1, "stop": ["x"], "seed": 1},
         }  # fmt: skip
     if vendor == "cohere":
         return "/v2/chat", {
