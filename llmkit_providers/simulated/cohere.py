@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -139,10 +141,8 @@ class Cohere(SimulatedVendor):
     def embeddings(self, question: Question, vectors: Sequence[Sequence[float]]) -> bytes:
         """Vectors by type."""
         meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": question.prompt_tokens}}
-        by_type = {}
-        for kind in question.body.get("embedding_types") or ["float"]:
-            as_floats = [list(vector) for vector in vectors]
-            by_type[kind] = as_floats if kind == "float" else [[round(127 * number) for number in vector] for vector in vectors]
+        kinds = question.body.get("embedding_types") or ["float"]
+        by_type = {kind: [_typed(kind, vector) for vector in vectors] for kind in kinds}
         return dump_json({
             "id": "embed_simulated", "embeddings": by_type, "texts": list(question.inputs), "meta": meta,
             "response_type": "embeddings_by_type",
@@ -175,6 +175,18 @@ def event(kind: str, delta: Mapping[str, Any] | None = None, tokens: int = 0, **
     """A server-sent event named as its type."""
     document = {**more, "type": kind, **({} if delta is None else {"delta": delta})}
     return Frame(b"event: %s\ndata: %s\n\n" % (kind.encode(), dump_json(document)), tokens)
+
+
+def _typed(kind: str, vector: Sequence[float]) -> Any:
+    """A vector in one of the types of https://docs.cohere.com/docs/embeddings#compression-levels"""
+    if kind == "base64":
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    if kind in ("binary", "ubinary"):
+        bits = "".join(["1" if number > 0 else "0" for number in vector])
+        shift = 128 if kind == "binary" else 0
+        return [int(bits[start : start + 8].ljust(8, "0"), 2) - shift for start in range(0, len(bits), 8)]
+    shift = 128 if kind == "uint8" else 0
+    return list(vector) if kind == "float" else [round(127 * number) + shift for number in vector]
 
 
 def _usage(answer: Answer) -> dict[str, Any]:
@@ -310,6 +322,9 @@ def _embeddings(vendor: str, key: str, body: Mapping[str, Any]) -> Question:
         raise Refusal("invalid", "a model parameter is required for this endpoint.")
     if body.get("input_type") not in ("search_document", "search_query", "classification", "clustering", "image"):
         raise _wrong("valid input_type must be provided with the provided model")
+    for kind in body.get("embedding_types") or ():
+        if kind not in ("float", "int8", "uint8", "binary", "ubinary", "base64"):
+            raise _wrong(f"embedding_types: {kind} is not one of float, int8, uint8, binary, ubinary, base64.")
     texts = body.get("texts")
     if not isinstance(texts, list) or not 1 <= len(texts) <= 96 or not all(isinstance(text, str) for text in texts):
         raise _wrong("texts must be a list of 1 to 96 texts.")

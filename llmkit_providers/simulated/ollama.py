@@ -188,7 +188,7 @@ def _check_rest(body: Mapping[str, Any]) -> None:
             raise Refusal("invalid", "invalid tool: a function with a name is required")
     if body.get("format") not in (None, "", "json") and not isinstance(body["format"], dict):
         given = dump_json(body["format"]).decode()
-        raise Refusal("server", f'invalid format: {given}; expected "json" or a valid JSON Schema object')
+        raise Refusal("invalid", f'invalid format: {given}; expected "json" or a valid JSON Schema object')
     options = body.get("options") or {}
     for name, (types, word) in OPTIONS.items():
         if options.get(name) is not None and (not isinstance(options[name], types) or isinstance(options[name], bool)):

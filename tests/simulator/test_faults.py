@@ -124,16 +124,18 @@ def test_stalls_are_in_the_right_place(simulator, vendor, fault, stream):
         first = time.monotonic() - began
         got += b"".join(pieces)
         end = time.monotonic() - began
-    late = {"stall:0.3": [True, True, True], "stall_first:0.3": [False, True, True], "stall_mid:0.3": [False, False, True]}
-    assert [head > 0.25, first > 0.25, end > 0.25] == late[fault]
+    pauses = [head, first - head, end - first]
+    assert pauses.index(max(pauses)) == ["stall:0.3", "stall_first:0.3", "stall_mid:0.3"].index(fault)
+    assert max(pauses) > 0.25
     assert hear(vendor, got, stream).text == "one two three"
 
 
 def test_slow(simulator):
-    """One byte at a time."""
-    reply = ask(simulator, "openai", "slow:0.0001", text="hi")
+    """One byte at a time: some four hundred of them, with a pause between any two."""
+    began = time.monotonic()
+    reply = ask(simulator, "openai", "slow:0.001", text="hi")
+    assert time.monotonic() - began > 0.001 * len(reply.content) * 0.9
     assert reply.json()["choices"][0]["message"]["content"] == "hi"
-    assert reply.elapsed.total_seconds() < 0.3
 
 
 @pytest.mark.parametrize("vendor", ANY)

@@ -209,6 +209,18 @@ def test_embeddings(simulator, http, vendor):
     assert sum(x * x for x in vectors[0]) == pytest.approx(1)
 
 
+def test_embeddings_by_type(simulator, http):
+    """Cohere gives several forms of one vector at once."""
+    kinds = ["float", "int8", "uint8", "binary", "ubinary", "base64"]
+    body = {"model": "m", "texts": ["a"], "input_type": "clustering", "embedding_types": kinds, "output_dimension": 16}
+    reply = http.post(f"{simulator.base_url('cohere')}/v2/embed", json=body, headers=headers("cohere")).json()["embeddings"]
+    one = {kind: reply[kind][0] for kind in kinds}
+    assert struct.unpack("<16f", base64.b64decode(one["base64"])) == pytest.approx(one["float"])
+    assert one["int8"] == [number - 128 for number in one["uint8"]] == [round(127 * number) for number in one["float"]]
+    assert one["binary"] == [number - 128 for number in one["ubinary"]]
+    assert f"{one['ubinary'][0]:08b}" == "".join("1" if number > 0 else "0" for number in one["float"][:8])
+
+
 def test_embeddings_as_base64(simulator, http):
     base, body = simulator.base_url("openai"), {"model": "m", "input": "one two"}
     floats = http.post(f"{base}/embeddings", json=body, headers=headers("openai")).json()["data"][0]["embedding"]
