@@ -154,12 +154,14 @@ def _result(said: dict[str, Any], content: list[Part]) -> ToolResult:
 
 def _reasoning(said: dict[str, Any], provider: str) -> list[Part]:
     found: list[Part] = []
+    sent_as = {name: said[name] for name in ("reasoning", "reasoning_details") if name in said}
     details = said.pop("reasoning_details", None)
     thoughts = [said.pop(name, None) for name in ("reasoning_content", "reasoning", "thinking", "tool_plan")]
     text = next((thought for thought in thoughts if thought), "")
     if details or text or any(thought is not None for thought in thoughts):
-        extra = {provider: {"reasoning_details": details}} if details else None
-        found.append(Reasoning(text, provider=provider, extra=extra))
+        if provider != "openai_compatible":  # servers differ in the field that takes thinking back, so users name it
+            sent_as.pop("reasoning", None)
+        found.append(Reasoning(text, provider=provider, extra={provider: sent_as} if sent_as else None))
     return found
 
 
@@ -207,8 +209,10 @@ def _part(part: Mapping[str, Any], provider: str) -> Part:
         return Text(rest["text"], {provider: extra} if extra else None)
     if kind == "thinking" and isinstance(rest["thinking"], str):
         return Reasoning(rest["thinking"], provider=provider)
-    made = None
-    if kind == "image_url":
+    made: Part | None = None
+    if kind == "document" and set(rest["document"]) == {"data"} and len(rest["document"]["data"]) == 1:
+        made = Text(next(iter(rest["document"]["data"].values())))  # Cohere's own SDKs put a tool's text into a field of a document
+    elif kind == "image_url":
         made = _image(rest["image_url"])
     elif kind == "input_audio":
         made = _audio(rest["input_audio"])

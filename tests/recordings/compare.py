@@ -149,11 +149,11 @@ def _usage(case: Case, got: Usage | None) -> list[str]:
 def _embeddings(expected: dict[str, Any], got: Embeddings) -> list[str]:
     if len(got.vectors) != expected["count"]:
         return [f"embeddings: expected {expected['count']} vectors, got {len(got.vectors)}"]
-    first = got.vectors[0]
-    found = _differs("dimensions", len(first), [expected["dims"]])
+    first, last = got.vectors[0], got.vectors[-1]
+    found = [wrong for vector in got.vectors for wrong in _differs("dimensions", len(vector), [expected["dims"]])]
     for what, ours, theirs in (
         ("first numbers", first[: len(expected["head"])], expected["head"]),
-        ("last numbers", first[-len(expected["tail"]) :], expected["tail"]),
+        ("last numbers", last[-len(expected["tail"]) :], expected["tail"]),
     ):
         if not all(math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-9) for a, b in zip(ours, theirs, strict=True)):
             found.append(f"{what}: expected {theirs}, got {ours}")

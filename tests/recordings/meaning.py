@@ -67,6 +67,28 @@ def _plain(value: Any) -> Any:
     }
 
 
+def _schema(schema: Any) -> Any:
+    """A JSON schema in which the order of what is required, and the spelling of Gemini's types and fields, do not matter."""
+    if isinstance(schema, list):
+        return [_schema(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    found: Fields = {}
+    for name, value in schema.items():
+        if name in ("properties", "$defs") and isinstance(value, Mapping):
+            found[name] = {key: _schema(item) for key, item in value.items()}
+        elif name == "required" and isinstance(value, list):
+            found[name] = sorted(value)
+        elif name == "type" and isinstance(value, str):
+            found[name] = value.lower()
+        else:
+            found[SCHEMA_NAMES.get(name, name)] = _schema(value)
+    return found
+
+
+SCHEMA_NAMES = {"property_ordering": "propertyOrdering", "any_of": "anyOf"}
+
+
 def _drop(fields: Fields, defaults: Mapping[str, Any]) -> Fields:
     """Without fields that say what is so anyway."""
     return {name: value for name, value in fields.items() if name not in defaults or value not in (defaults[name], [], "", {})}
@@ -117,7 +139,8 @@ def _openai(body: Fields) -> Fields:
         body["reasoning"] = {"effort": body.pop("reasoning_effort")}
     form = body.get("response_format", {})
     if "json_schema" in form:
-        body["response_format"] = {**form, "json_schema": _drop(form["json_schema"], {"strict": False, "description": ""})}
+        wanted = _drop(form["json_schema"], {"strict": False, "description": ""})
+        body["response_format"] = {**form, "json_schema": {**wanted, "schema": _schema(wanted.get("schema"))}}
     return body
 
 
@@ -125,7 +148,7 @@ def _openai_tool(tool: Fields) -> Fields:
     if tool.get("type", "function") != "function":
         return tool
     function = _drop(tool["function"], {"description": "", "strict": False})
-    function.setdefault("parameters", {"type": "object", "properties": {}})
+    function["parameters"] = _schema(function.get("parameters", {"type": "object", "properties": {}}))
     return {**tool, "type": "function", "function": function}
 
 
@@ -301,23 +324,6 @@ def _declaration(declared: Fields) -> Fields:
     declared = _drop(_rename(declared, {"parametersJsonSchema": "parameters"}), {"description": ""})
     empty = {"type": "object", "properties": {}}
     return {**declared, "parameters": _schema(declared.get("parameters", empty))}
-
-
-def _schema(schema: Any) -> Any:
-    """Gemini's types are words in capitals, its own fields may be spelled with underscores."""
-    if isinstance(schema, list):
-        return [_schema(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    found = {}
-    for name, value in schema.items():
-        if name == "properties" and isinstance(value, Mapping):
-            found[name] = {key: _schema(item) for key, item in value.items()}
-        elif name == "type" and isinstance(value, str):
-            found[name] = value.lower()
-        else:
-            found[{"property_ordering": "propertyOrdering", "any_of": "anyOf"}.get(name, name)] = _schema(value)
-    return found
 
 
 CHATS: Mapping[str, Callable[[Fields], Fields]] = {
