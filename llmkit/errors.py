@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from llmkit.values.completion import Attempt, Completion
@@ -162,10 +162,29 @@ def _rebuild(cls: type[LLMError], facts: dict[str, Any]) -> LLMError:
     return error
 
 
+class Problem(NamedTuple):
+    """One mistake in a configuration. ``line`` and ``column`` count from 1; 0 means that the place has none."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    """Key path, such as ``instances[0].model``; empty where the whole file is meant."""
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
 class ConfigError(LLMError):
-    """A setting is wrong. The message says where (file, line, key path), what was expected and the nearest valid name."""
+    """A setting is wrong. The message says where (file, line, key path), what was expected and the nearest valid name.
+
+    ``problems`` lists every mistake of a configuration file; it is empty for a mistake in an argument.
+    """
 
     default_code = ErrorCode.CONFIG_ERROR
+    problems: tuple[Problem, ...] = ()
 
 
 class InvalidRequestError(LLMError):

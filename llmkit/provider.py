@@ -80,6 +80,8 @@ class Provider:
     """Where the vendor documents this API."""
     key_names: ClassVar[tuple[str, ...]] = ()
     """Environment variables that hold the key, first found wins; the same names with ``S`` hold comma-separated lists."""
+    base_url_names: ClassVar[tuple[str, ...]] = ()
+    """Environment variables that hold the base URL, first found wins."""
     needs_key: ClassVar[bool] = True
     """False for local servers, where a key is optional."""
     features: ClassVar[frozenset[str]] = frozenset({"chat"})
@@ -101,6 +103,10 @@ class Provider:
             if root.endswith(endpoint):
                 return root[: -len(endpoint)].rstrip("/")
         return root
+
+    def base_url_from(self, value: str) -> str:
+        """The base URL that an environment variable of :attr:`base_url_names` means; the base takes it as it is."""
+        return value
 
     def encode(self, call: Call[Any], instance: Instance) -> HttpRequest:
         """The request for a call, without a key."""

@@ -96,5 +96,8 @@ class Runtime(Protocol):
     async def warm_up(self, urls: Iterable[str]) -> None:
         """Make one connection to each origin ahead of time; failures are left for the first call to report."""
 
+    def close(self) -> None:
+        """As :meth:`aclose`, without waiting; from any thread."""
+
     async def aclose(self) -> None:
         """End calls in flight with :class:`~llmkit.errors.ClientClosedError` and close every connection. May be called twice."""

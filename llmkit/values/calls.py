@@ -48,6 +48,8 @@ class Call(Generic[R]):
     instance: str | None = None
     """Name of the one instance to use."""
     task: str | None = None
+    fallbacks: tuple[str, ...] = ()
+    """Models to turn to, in order, when the call's own cannot serve it."""
     tags: tuple[str, ...] = ()
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retries: Any = None

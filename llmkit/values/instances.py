@@ -57,6 +57,10 @@ def _secrets(keys: str | Iterable[str | Secret]) -> tuple[Secret, ...]:
     return tuple(found)
 
 
+def _tasks(tasks: Iterable[str]) -> tuple[str, ...]:
+    return (tasks,) if isinstance(tasks, str) else tuple(tasks)
+
+
 def _options(options: Options | Mapping[str, Any]) -> Options:
     if isinstance(options, Options):
         return options
@@ -114,7 +118,7 @@ class Instance:
     """The vendor's API root as its documentation gives it, or a full endpoint URL; None means the vendor's own."""
     name: str | None = None
     """What the instance is called; default ``provider/model``, numbered where that is taken."""
-    tasks: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    tasks: tuple[str, ...] = attrs.field(default=(), converter=_tasks)
     """Tasks it serves. Calls without a task may go to any instance."""
     weight: float = attrs.field(default=1, validator=_positive)
     """Share of the calls under the ``weighted`` strategy."""
@@ -209,6 +213,23 @@ class Task:
             raise ConfigError(f"Task.name: expected a non-empty string, got {name!r}")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "defaults", _options(defaults))
+
+    def with_param(self, name: str, value: Any) -> Task:
+        """This task with one more default; a name llmkit does not know goes to the vendor as it is."""
+        given = self.defaults.to_dict()
+        if name in OPTION_NAMES:
+            given[name] = value
+        else:
+            given["extra"] = {**given.get("extra", {}), name: value}
+        return Task(self.name, **given)
+
+    def with_max_tokens(self, max_tokens: int) -> Task:
+        """This task with another limit on the answer's length, in tokens."""
+        return self.with_param("max_tokens", max_tokens)
+
+    def with_temperature(self, temperature: float) -> Task:
+        """This task with another sampling temperature."""
+        return self.with_param("temperature", temperature)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise attrs.exceptions.FrozenInstanceError

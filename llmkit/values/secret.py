@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 
@@ -24,7 +25,7 @@ class Secret:
             raise ValueError("the key is empty")
         if not all("\x21" <= character <= "\x7e" for character in value):
             raise ValueError("the key holds a space, a control character or a non-ASCII character")
-        self._reveal = lambda: value
+        self._reveal: Callable[[], str] = lambda: value
 
     def reveal(self) -> str:
         """The key itself. Call it where a header is built, and keep the result in no variable that lives on."""

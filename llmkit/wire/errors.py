@@ -40,7 +40,9 @@ STATUSES: Mapping[int, tuple[type[LLMError], Recovery]] = {
     422: (InvalidRequestError, Recovery.NEVER),
     425: (ServerError, Recovery.RETRY),
     429: (RateLimitError, Recovery.RETRY),
+    # 498: invalid token; 499: cancelled, "try the request again": https://docs.cohere.com/reference/errors
     498: (AuthenticationError, Recovery.OTHER_KEY),
+    499: (ServerError, Recovery.RETRY),
     501: (ServerError, Recovery.OTHER_INSTANCE),
     503: (OverloadedError, Recovery.RETRY),
     505: (ServerError, Recovery.OTHER_INSTANCE),

@@ -42,6 +42,31 @@ def parse_object(data: bytes | str) -> dict[str, Any]:
     return value
 
 
+def tool_arguments(raw: Any) -> tuple[dict[str, Any], bool]:
+    """A tool call's arguments, as a vendor sent them, and whether they were whole JSON: an object, its JSON as text, or
+    nothing at all for a call without arguments."""
+    if type(raw) is dict:
+        return raw, True
+    if raw is None or not str(raw).strip():
+        return {}, True
+    try:
+        value = parse_json(str(raw))
+    except (InvalidResponseError, UnicodeEncodeError):
+        return {}, False
+    return (value, True) if type(value) is dict else ({}, value is None)
+
+
+def parse_answer(text: str) -> Any:
+    """A model's answer as JSON, with a Markdown fence around it taken off; None if it is none."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text[3:-3].removeprefix("json").strip()
+    try:
+        return parse_json(text)
+    except (InvalidResponseError, UnicodeEncodeError):
+        return None
+
+
 def dump_json(value: Any) -> bytes:
     """A value as compact JSON.
 

@@ -1,0 +1,54 @@
+"""How Sphinx builds this documentation: ``tox -e docs``, where a warning is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+project = "llmkit"
+author = "llmkit contributors"
+copyright = "2026, llmkit contributors"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+html_theme = "furo"
+html_title = "llmkit"
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+suppress_warnings: list[str] = []
+
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+
+nitpicky = True
+nitpick_ignore_regex = [
+    # What other projects document; no inventory is fetched, so that the documentation builds without a network.
+    (r"py:.*", rf"({project})\..*")
+    for project in (
+        *("aiohttp", "asyncio", "attrs?", "cattrs", "click", "collections", "concurrent", "contextlib", "datetime", "decimal"),
+        *("enum", "logging", "pathlib", "pluggy", "prometheus_client", "pydantic", "_?pytest", "re", "requests", "responses"),
+        *("tenacity", "threading", "types", "typing"),
+    )
+] + [
+    (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
+    (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
+]
+
+
+def find_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Let ``llmkit.Client``, or ``Client`` alone, lead to the module that defines it: each object is documented there, once."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.get_domain("py")
+    name = node["reftarget"].removeprefix("llmkit.")
+    targets = [full for full in domain.objects if full.startswith("llmkit.") and full.endswith(f".{name}")]
+    if len(targets) != 1:
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", targets[0], node, content)
+
+
+def setup(app: Any) -> None:
+    """Register the above."""
+    app.connect("missing-reference", find_name)

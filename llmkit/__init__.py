@@ -1,0 +1,117 @@
+"""One Python library in front of every LLM vendor, sync and async.
+
+Importing it loads nothing but this page; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from llmkit.aclient import AsyncClient as AsyncClient
+    from llmkit.client import Client as Client
+    from llmkit.default import agenerate as agenerate
+    from llmkit.default import astream as astream
+    from llmkit.default import generate as generate
+    from llmkit.default import get_client as get_client
+    from llmkit.default import reset_client as reset_client
+    from llmkit.default import set_client as set_client
+    from llmkit.default import stream as stream
+    from llmkit.errors import AllInstancesFailed as AllInstancesFailed
+    from llmkit.errors import AuthenticationError as AuthenticationError
+    from llmkit.errors import BudgetExceededError as BudgetExceededError
+    from llmkit.errors import ClientClosedError as ClientClosedError
+    from llmkit.errors import ConfigError as ConfigError
+    from llmkit.errors import ContentFilterError as ContentFilterError
+    from llmkit.errors import ContextLengthError as ContextLengthError
+    from llmkit.errors import ErrorCode as ErrorCode
+    from llmkit.errors import InvalidRequestError as InvalidRequestError
+    from llmkit.errors import InvalidResponseError as InvalidResponseError
+    from llmkit.errors import LLMError as LLMError
+    from llmkit.errors import ModelNotFoundError as ModelNotFoundError
+    from llmkit.errors import NetworkError as NetworkError
+    from llmkit.errors import NoInstanceAvailable as NoInstanceAvailable
+    from llmkit.errors import OverloadedError as OverloadedError
+    from llmkit.errors import PermissionDeniedError as PermissionDeniedError
+    from llmkit.errors import QueueFullError as QueueFullError
+    from llmkit.errors import QuotaExceededError as QuotaExceededError
+    from llmkit.errors import RateLimitError as RateLimitError
+    from llmkit.errors import Recovery as Recovery
+    from llmkit.errors import RedirectError as RedirectError
+    from llmkit.errors import RequestTimeout as RequestTimeout
+    from llmkit.errors import ResponseTooLarge as ResponseTooLarge
+    from llmkit.errors import ServerError as ServerError
+    from llmkit.errors import StreamInterrupted as StreamInterrupted
+    from llmkit.errors import TLSError as TLSError
+    from llmkit.errors import UnsupportedParameterError as UnsupportedParameterError
+    from llmkit.plugins.specs import hookimpl as hookimpl
+    from llmkit.policy.retry import retry as retry
+    from llmkit.streams import AsyncStream as AsyncStream
+    from llmkit.streams import Stream as Stream
+    from llmkit.values.completion import Attempt as Attempt
+    from llmkit.values.completion import Completion as Completion
+    from llmkit.values.completion import Embeddings as Embeddings
+    from llmkit.values.completion import FinishReason as FinishReason
+    from llmkit.values.completion import ModelInfo as ModelInfo
+    from llmkit.values.completion import Timing as Timing
+    from llmkit.values.instances import Instance as Instance
+    from llmkit.values.instances import Task as Task
+    from llmkit.values.instances import Timeouts as Timeouts
+    from llmkit.values.messages import Audio as Audio
+    from llmkit.values.messages import File as File
+    from llmkit.values.messages import Image as Image
+    from llmkit.values.messages import Message as Message
+    from llmkit.values.messages import Reasoning as Reasoning
+    from llmkit.values.messages import Text as Text
+    from llmkit.values.messages import ToolCall as ToolCall
+    from llmkit.values.messages import ToolResult as ToolResult
+    from llmkit.values.options import Options as Options
+    from llmkit.values.requests import Request as Request
+    from llmkit.values.secret import Secret as Secret
+    from llmkit.values.tools import JsonSchema as JsonSchema
+    from llmkit.values.tools import Tool as Tool
+    from llmkit.values.usage import Usage as Usage
+
+_ROOMS = {
+    "aclient": "AsyncClient",
+    "client": "Client",
+    "default": "agenerate astream generate get_client reset_client set_client stream",
+    "errors": (
+        "AllInstancesFailed AuthenticationError BudgetExceededError ClientClosedError ConfigError ContentFilterError "
+        "ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError NetworkError "
+        "NoInstanceAvailable OverloadedError PermissionDeniedError QueueFullError QuotaExceededError RateLimitError Recovery "
+        "RedirectError RequestTimeout ResponseTooLarge ServerError StreamInterrupted TLSError UnsupportedParameterError"
+    ),
+    "plugins.specs": "hookimpl",
+    "policy.retry": "retry",
+    "streams": "AsyncStream Stream",
+    "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
+    "values.instances": "Instance Task Timeouts",
+    "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",
+    "values.options": "Options",
+    "values.requests": "Request",
+    "values.secret": "Secret",
+    "values.tools": "JsonSchema Tool",
+    "values.usage": "Usage",
+}
+_WHERE = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = sorted(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("llmkit")
+    room = _WHERE.get(name)
+    if room is None:
+        raise AttributeError(f"module 'llmkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"llmkit.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,258 @@
+"""Where everything meets: instances, keys, plugins and policies, put together into what the flows work with."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import attrs
+
+from llmkit.catalog import provider_for, split_model
+from llmkit.config.env import base_url_for, keys_for
+from llmkit.errors import ConfigError
+from llmkit.flow.kit import Kit
+from llmkit.observe.ledger import Ledger
+from llmkit.plugins.hooks import Hooks, make_hooks
+from llmkit.plugins.registry import REGISTRY
+from llmkit.policy.keys import KeyPool, make_keys
+from llmkit.policy.retry import Backoff, check_retries, retry_policy
+from llmkit.policy.router import ANY_MODEL, Route, Router
+from llmkit.policy.strategies import Strategy, make_strategy
+from llmkit.provider import Provider
+from llmkit.runtime import Runtime
+from llmkit.values.calls import OnUnsupported
+from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
+from llmkit.values.secret import Secret
+
+CORES: weakref.WeakSet[Core] = weakref.WeakSet()
+
+
+class Core:
+    """What both faces of a client share: pools, limits, books, hooks and defaults.
+
+    :raises ConfigError: if a setting is wrong; nothing is left half-built.
+    """
+
+    def __init__(
+        self,
+        instances: Iterable[Instance],
+        tasks: Iterable[Task],
+        strategy: str | Strategy,
+        retries: Any,
+        backoff: tuple[float, float, float],
+        timeout: float,
+        timeouts: Timeouts,
+        max_wait: float,
+        unavailable: Literal["wait", "fail"],
+        max_pending: int,
+        fallbacks: Sequence[str],
+        proxy: str | None,
+        pool_size: int | None,
+        verify: bool | str,
+        on_unsupported: OnUnsupported,
+        default_model: str | None,
+        plugins: Iterable[Any] | None,
+        environ: Mapping[str, str] | None,
+    ) -> None:
+        self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
+        self._environ = environ
+        self._lock = threading.RLock()
+        self._ready: set[str] = set()
+        self.retries = check_retries(retries)
+        self._backoff = Backoff(self._rng.random, *backoff)
+        self._policies: dict[int, Any] = {}
+        self.timeout = positive("timeout", timeout)
+        self.timeouts = timeouts.over(DEFAULT_TIMEOUTS)
+        self.max_wait = positive("max_wait", max_wait)
+        self.unavailable = one_of("unavailable", unavailable, ("wait", "fail"))
+        self.on_unsupported = one_of("on_unsupported", on_unsupported, ("error", "warn", "drop"))
+        self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
+        named = None if plugins is None else list(plugins)
+        names = [plugin for plugin in named or () if isinstance(plugin, str)]
+        objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
+        self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
+        self.ledger = Ledger()
+        self.router = Router(self._strategy(strategy), tasks, max_pending)
+        for instance in instances:
+            self.add(instance)
+        self.default_model = default_model
+        self.fallbacks = tuple(fallbacks)
+        for model in filter(None, (default_model, *self.fallbacks)):
+            self.ensure(model)
+        CORES.add(self)
+
+    def kit(self, runtime: Runtime) -> Kit:
+        """What the flows of one face work with."""
+        unavailable = cast(Literal["wait", "fail"], self.unavailable)
+        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, unavailable, self.max_wait)
+
+    def policy(self, retries: Any) -> Any:
+        """The tenacity policy for a call's own ``retries``, or for None the client's."""
+        wanted = self.retries if retries is None else check_retries(retries)
+        if not isinstance(wanted, int):
+            return wanted
+        if wanted not in self._policies:
+            self._policies[wanted] = retry_policy(wanted, self._backoff)
+        return self._policies[wanted]
+
+    # ------------------------------------------------------------------------------------------- instances
+
+    def add(self, instance: Instance, on_demand: bool = False) -> Route:
+        """Put an instance to work.
+
+        :raises ConfigError: if its provider does not exist, it has no key, or its name is taken.
+        """
+        if not isinstance(instance, Instance):
+            raise ConfigError(f"instances: expected an Instance, got {type(instance).__name__}")
+        provider = REGISTRY.get(instance.provider)
+        instance = self._completed(instance, provider)
+        secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
+        with self._lock:
+            name = instance.name or self._free_name(f"{provider.name}/{instance.model}")
+            pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
+            route = Route(attrs.evolve(instance, name=name), provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            self.router.add(route)
+            self.ledger.open(name, provider.name, instance.model)
+        return route
+
+    def _completed(self, instance: Instance, provider: Provider) -> Instance:
+        """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
+        environ = os.environ if self._environ is None else self._environ
+        where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+        unknown = [name for name in instance.settings if name not in provider.settings]
+        if unknown:
+            known = ", ".join(provider.settings) or "none"
+            raise ConfigError(f"{where}: settings.{unknown[0]}: {provider.title or provider.name} has no such setting; it has {known}")
+        changes: dict[str, Any] = {"provider": provider.name}
+        if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
+            changes["base_url"] = url
+        if instance.api_key is None and not instance.api_keys:
+            keys = keys_for(provider, environ) or self._from_sources(provider)
+            if not keys and provider.needs_key:
+                names = " or ".join(provider.key_names) or "its key"
+                raise ConfigError(f"{where}: no key; give api_key or api_keys, or set {names} in the environment")
+            changes["api_keys"] = keys
+        instance = attrs.evolve(instance, **changes)
+        if not provider.root(instance):
+            raise ConfigError(f"{where}: base_url is missing; {provider.title or provider.name} has no common address")
+        return instance
+
+    def _from_sources(self, provider: Provider) -> tuple[Secret, ...]:
+        for sources in self.hooks.registered["secret_sources"]:
+            for source in sources:
+                if key := source(provider.name):
+                    return (Secret(key),)
+        return ()
+
+    def _free_name(self, wanted: str) -> str:
+        taken = {route.name for route in self.router.routes()}
+        if wanted not in taken:
+            return wanted
+        return next(name for number in range(2, len(taken) + 3) if (name := f"{wanted}#{number}") not in taken)
+
+    def remove(self, name: str) -> None:
+        """Take an instance out; its calls in flight go on."""
+        with self._lock:
+            self._ready.clear()
+            self.router.remove(name)
+
+    def ensure(self, model: str) -> None:
+        """Make sure that some instance serves ``model``: a configured one, one that serves any model of that provider, or one
+        made on demand with the key in the environment.
+
+        :raises ConfigError: if there is none and none can be made.
+        """
+        if model in self._ready:
+            return
+        with self._lock:
+            if not any(route.serves(model) for route in self.router.routes()):
+                self._make(model)
+            if len(self._ready) > 10_000:
+                self._ready.clear()
+            self._ready.add(model)
+
+    def _make(self, model: str) -> None:
+        known = REGISTRY.names()
+        provider, bare = split_model(model, known)
+        any_model = [route for route in self.router.routes() if route.instance.model == ANY_MODEL]
+        fitting = [route for route in any_model if provider in (None, route.instance.provider)]
+        if fitting:
+            instance = attrs.evolve(fitting[0].instance, model=bare, name=f"{fitting[0].name}:{bare}")
+            self.add(instance, on_demand=True)
+            return
+        provider = provider or provider_for(bare)
+        if provider is None:
+            raise ConfigError(f"model {model!r}: whose is it? Write provider/model; providers are {', '.join(known)}")
+        self.add(Instance(provider, bare), on_demand=True)
+
+    def instance_for(self, provider_or_instance: str) -> str:
+        """The name of an instance: the one of that name, else the provider's first, else one made on demand for any model."""
+        routes = self.router.routes()
+        for route in routes:
+            if route.name == provider_or_instance:
+                return route.name
+        provider = REGISTRY.get(provider_or_instance)
+        for route in routes:
+            if route.provider.name == provider.name:
+                return route.name
+        return self.add(Instance(provider.name, ANY_MODEL, name=f"{provider.name}/*"), on_demand=True).name
+
+    def model_sources(self, source: str | None) -> list[str]:
+        """The instances to ask for model lists: the one meant by ``source``, or one for each address."""
+        if source is not None:
+            return [self.instance_for(source)]
+        roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
+        return list(reversed(roots.values()))
+
+    # ------------------------------------------------------------------------------------------- the rest
+
+    def _strategy(self, chosen: str | Strategy) -> Strategy:
+        more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
+        return make_strategy(chosen, self._rng.random, more)
+
+    def set_strategy(self, chosen: str | Strategy) -> None:
+        """Choose otherwise from the next call on.
+
+        :raises ConfigError: if there is no such strategy.
+        """
+        self.router.strategy = self._strategy(chosen)
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
+        self._lock = threading.RLock()
+        self._rng.seed()
+        self.router.reset_locks()
+        self.ledger.reset_lock()
+
+
+def positive(name: str, seconds: Any) -> float:
+    """``seconds`` if it is a number above 0.
+
+    :raises ConfigError: if it is not.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+        raise ConfigError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
+    return seconds
+
+
+def one_of(name: str, value: Any, words: tuple[str, ...]) -> str:
+    """``value`` if it is one of ``words``.
+
+    :raises ConfigError: if it is not.
+    """
+    if value not in words:
+        raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
+    return cast(str, value)
+
+
+def _after_fork() -> None:
+    for core in list(CORES):
+        core.reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

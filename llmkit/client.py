@@ -1,0 +1,129 @@
+"""The sync face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from llmkit.errors import LLMError
+from llmkit.face import Face, GenerateOptions
+from llmkit.finish import drain, finish
+from llmkit.flow.ask import ask
+from llmkit.flow.batch import batch, in_order
+from llmkit.flow.models import list_models
+from llmkit.runtime import Runtime
+from llmkit.streams import Stream
+from llmkit.values.completion import Completion, Embeddings, ModelInfo
+from llmkit.values.requests import Prompt, Request
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from llmkit.aclient import AsyncClient
+
+
+class Client(Face):
+    __doc__ = Face.__doc__
+
+    def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
+        from llmkit.transports.blocking import Runtime as BlockingRuntime
+
+        return BlockingRuntime(**transport)
+
+    def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Completion:
+        """Ask for a whole answer.
+
+        :param prompt: text, a message, or a conversation.
+        :param options: see :class:`~llmkit.face.GenerateOptions`.
+        :raises LLMError: every failure is one.
+        """
+        return finish(ask(self._kit, self._chat_call(prompt, options)))
+
+    def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Stream:
+        """Ask for an answer in pieces; takes what :meth:`generate` takes.
+
+        :raises LLMError: at the start of the ``with`` block, or at the first event; :class:`~llmkit.StreamInterrupted` later.
+        """
+        return Stream(self._kit, self._chat_call(prompt, options, stream=True))
+
+    def batch(
+        self,
+        requests: Iterable[Request | Prompt],
+        *,
+        concurrency: int = 10,
+        progress: Callable[[int, Completion | LLMError], object] | None = None,
+    ) -> list[Completion | LLMError]:
+        """Ask many, at most ``concurrency`` at once.
+
+        :param progress: called with the number done so far and the answer that just came.
+        :returns: completions, in the order of the requests, with the error in the place of one that failed.
+        """
+        return finish(in_order(self._kit, self._request_call, requests, concurrency, progress))
+
+    def as_completed(
+        self, requests: Iterable[Request | Prompt], *, concurrency: int = 10
+    ) -> Iterator[tuple[int, Completion | LLMError]]:
+        """As :meth:`batch`, giving (position, answer) as each is done. Takes requests from the iterable only as it goes."""
+        return drain(batch(self._kit, self._request_call, requests, concurrency))
+
+    def generate_sequentially(self, requests: Iterable[Request | Prompt]) -> list[Completion | LLMError]:
+        """Ask many, one after the other; an error stands in the place of an answer."""
+        return self.batch(requests, concurrency=1)
+
+    def embed(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        instance: str | None = None,
+        dimensions: int | None = None,
+        timeout: float | None = None,
+        retries: Any = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Embeddings:
+        """Turn texts into vectors.
+
+        :param dimensions: how long each vector is to be, where the vendor lets one choose.
+        :raises LLMError: every failure is one.
+        """
+        given = {"dimensions": dimensions, "timeout": timeout, "retries": retries, "extra": extra}
+        return finish(ask(self._kit, self._embed_call(texts, model, instance, given)))
+
+    def list_models(self, source: str | None = None, *, timeout: float | None = None) -> list[ModelInfo]:
+        """What a vendor or local server offers.
+
+        :param source: an instance's name or a provider's; None asks every instance's vendor once.
+        :raises LLMError: every failure is one.
+        """
+        return finish(list_models(self._kit, self._core.model_sources(source), lambda *at: self._models_call(*at, timeout)))
+
+    def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
+        """Send an authorised request of your own to an instance's vendor.
+
+        :param path: what follows the instance's ``base_url``.
+        :returns: the reply's JSON.
+        :raises LLMError: every failure is one.
+        """
+        return finish(ask(self._kit, self._raw_call(instance, method, path, json, timeout)))
+
+    def warm_up(self) -> None:
+        """Make a connection to every instance's host ahead of the first call."""
+        finish(self._runtime.warm_up(self._roots()))
+
+    def as_async(self) -> AsyncClient:
+        """The async face over the same instances, keys, limits and books. Each face is closed for itself."""
+        from llmkit.aclient import AsyncClient
+
+        return AsyncClient._over(self._core)
+
+    def close(self) -> None:
+        """End calls in flight with :class:`~llmkit.ClientClosedError` and close every connection. May be called twice, and from
+        another thread."""
+        finish(self._runtime.aclose())
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,138 @@
+"""What a value in a file may be: a table of names and kinds for each shape, and the one function that reads by it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import attrs
+
+from llmkit.config.expand import UNDEFINED
+from llmkit.config.positions import Path
+from llmkit.config.problems import Problems, listed, nearest
+from llmkit.values.instances import Timeouts
+
+
+@attrs.frozen
+class Kind:
+    """What a value must be: in words for the message, and as a test."""
+
+    expected: str
+    accepts: Callable[[Any], bool]
+    words: tuple[str, ...] = ()
+    """The valid words, for "did you mean"."""
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 1e15
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and _number(value)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(_text(item) for item in value)
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON has a value like it: TOML's dates, infinities and NaN are none."""
+    if isinstance(value, dict):
+        return all(_plain(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_plain(item) for item in value)
+    return isinstance(value, (str, bool)) or _number(value)
+
+
+def one_of(*words: str) -> Kind:
+    """One of a few words."""
+    return Kind(f"one of {', '.join(words)}", lambda value: isinstance(value, str) and value in words, words)
+
+
+TEXT = Kind("a non-empty string", _text)
+ANY_TEXT = Kind("a string", lambda value: isinstance(value, str))
+TEXTS = Kind("an array of non-empty strings", _texts)
+NAMES = Kind("an array of non-empty strings, at least one", lambda value: _texts(value) and bool(value))
+TEXT_OR_TEXTS = Kind("a non-empty string or an array of them", lambda value: _text(value) or (_texts(value) and bool(value)))
+KEYS = Kind("an array of keys, or one string of keys with commas between them", lambda value: _text(value) or _texts(value))
+POSITIVE = Kind("a number above 0", lambda value: _number(value) and value > 0)
+NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _number(value) and value >= 0)
+SHARE = Kind("a number from 0 to 1", lambda value: _number(value) and 0 <= value <= 1)
+BASE = Kind("a number of at least 1", lambda value: _number(value) and value >= 1)
+WHOLE = Kind("a whole number", _whole)
+COUNT = Kind("a whole number of at least 0", lambda value: _whole(value) and value >= 0)
+AT_LEAST_ONE = Kind("a whole number of at least 1", lambda value: _whole(value) and value >= 1)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+TABLE = Kind("a table", lambda value: isinstance(value, dict))
+TABLES = Kind("an array of tables", lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value))
+HEADERS = Kind(
+    "a table of strings", lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+)
+PLAIN = Kind("a value that JSON has", _plain)
+JSON_TABLE = Kind("a table of values that JSON has", lambda value: isinstance(value, dict) and _plain(value))
+
+OPTIONS: Mapping[str, Kind] = {
+    "max_tokens": COUNT,
+    "temperature": NOT_NEGATIVE,
+    "top_p": SHARE,
+    "stop": TEXT_OR_TEXTS,
+    "seed": WHOLE,
+    "reasoning_effort": TEXT,
+    "tools": Kind("an array of tables", lambda value: TABLES.accepts(value) and _plain(value)),
+    "tool_choice": TEXT,
+    "response_format": one_of("json"),
+    "extra": JSON_TABLE,
+}
+TIMEOUTS: Mapping[str, Kind] = {field.name: POSITIVE for field in attrs.fields(Timeouts)}
+
+
+def read(problems: Problems, path: Path, table: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """The values of ``table`` that are what ``kinds`` says; what is not, and what has an unknown name, is noted."""
+    good: dict[str, Any] = {}
+    for name, value in table.items():
+        kind = kinds.get(name)
+        if kind is None:
+            problems.unknown((*path, name), tuple(kinds))
+        elif kind not in (TABLE, TABLES) and has_undefined(value):
+            continue
+        elif kind.accepts(value):
+            good[name] = value
+        else:
+            problems.expected((*path, name), kind.expected, value, kind.words)
+    return good
+
+
+def has_undefined(value: Any) -> bool:
+    """Whether expansion failed in ``value``, which has been reported then."""
+    if isinstance(value, (list, dict)):
+        return any(has_undefined(item) for item in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and value == UNDEFINED
+
+
+def read_options(problems: Problems, path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a task or an instance. Names llmkit does not know go to the vendor, unless they look like a slip of the
+    pen; ``extra`` takes those too."""
+    kinds = dict(OPTIONS)
+    for name in table:
+        if name not in kinds and not _slip(name):
+            kinds[name] = PLAIN
+    return read(problems, path, table, kinds)
+
+
+def _slip(name: str) -> bool:
+    return bool(get_close_matches(name, OPTIONS, 1, 0.9))
+
+
+def reference(problems: Problems, path: Path, name: str, valid: Collection[str], what: str) -> bool:
+    """Whether ``name`` is one of ``valid``; noted if not."""
+    if name in valid:
+        return True
+    shown = problems.shown(path, name)
+    problems.add(path, f"expected {what} ({listed(valid)}), got {shown}{nearest(name, valid)}")
+    return False

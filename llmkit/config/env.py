@@ -1,0 +1,196 @@
+"""Settings from environment variables and a ``.env`` file, and the keys and base URLs of providers.
+
+An empty variable counts as one that is not set.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from llmkit.catalog import provider_for, provider_name, split_model
+from llmkit.config.dotenv import parse_dotenv
+from llmkit.config.files import decode, read_bytes, warn_if_readable
+from llmkit.config.keys import looks_real, split_keys
+from llmkit.config.problems import Problems, plain
+from llmkit.config.settings import Environment, Settings
+from llmkit.config.settings import known_providers as installed_providers
+from llmkit.errors import ConfigError, Problem
+from llmkit.values.instances import Instance
+from llmkit.values.secret import Secret
+
+ENVIRONMENT = "environment"
+"""What errors call the process's environment, in the place of a file's name."""
+_KEY_NAME = re.compile(r"[A-Z0-9_]*_API_KEYS?")
+_POOL_SIZE = "_CONNECTION_POOL_SIZE"
+_NOT_YET = ("CACHE_TTL", "CACHE_ENABLED")
+
+
+class KeyNames(Protocol):
+    """What a provider says about its variables."""
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """Variables that hold the key; with an ``S`` at the end, lists of keys."""
+
+    @property
+    def base_url_names(self) -> tuple[str, ...]:
+        """Variables that hold the base URL."""
+
+
+def keys_for(provider: KeyNames, environ: Mapping[str, str]) -> tuple[Secret, ...]:
+    """A provider's keys in the environment; empty if it has none there.
+
+    The lists (``OPENAI_API_KEYS``) come before the single names (``OPENAI_API_KEY``), and the first that is set wins.
+
+    :raises ConfigError: if a list has an empty or repeated key, or a key cannot be sent; it names positions, never a key.
+    """
+    for name in (*[f"{name}S" for name in provider.key_names], *provider.key_names):
+        text = environ.get(name, "")
+        if not text.strip():
+            continue
+        keys, wrong = split_keys(text if name.endswith("S") else [text])
+        if wrong:
+            said = "; ".join(wrong)
+            problem = Problem(ENVIRONMENT, 0, 0, name, said if name.endswith("S") else said.partition(": ")[2])
+            raise ConfigError(str(problem), problems=(problem,))
+        return keys
+    return ()
+
+
+def base_url_for(provider: KeyNames, environ: Mapping[str, str]) -> str | None:
+    """A provider's base URL in the environment (``OPENAI_API_BASE``), the first name that is set; None if there is none."""
+    return next((text.strip() for name in provider.base_url_names if (text := environ.get(name, "")).strip()), None)
+
+
+def read_env(
+    environ: Mapping[str, str] | None = None,
+    env_file: str | os.PathLike[str] | None = None,
+    *,
+    known_providers: Collection[str] | None = None,
+) -> Settings:
+    """The settings in environment variables; what is set in the environment wins over ``env_file``.
+
+    ``ENABLED_MODELS``, ``PRIMARY_LLM`` and ``FALLBACK_LLM`` name models, as ``provider/model`` or by a name the catalogue
+    knows; ``REQUEST_TIMEOUT`` is in seconds; ``LLM_RETRY_MAX_ATTEMPTS`` gives the retries after the first attempt;
+    ``OPENAI_CONNECTION_POOL_SIZE`` and its like give the pool's size, the largest for every host. Keys and base URLs stay in
+    ``Settings.environ``, where :func:`keys_for` and :func:`base_url_for` find them.
+
+    :param environ: default the process's environment.
+    :param env_file: a ``.env`` file; None reads none.
+    :param known_providers: names of the providers there are; default the installed ones.
+    :raises ConfigError: with every mistake in the variables named above.
+    """
+    known = installed_providers() if known_providers is None else known_providers
+    reader = _Reader(os.environ if environ is None else environ, env_file, known)
+    fields = reader.fields()
+    reader.problems.raise_if_any()
+    return Settings(**fields)
+
+
+def _instance(model: str) -> Instance:
+    provider, _, name = model.partition("/")
+    return Instance(provider, name)
+
+
+class _Reader:
+    def __init__(self, environ: Mapping[str, str], env_file: str | os.PathLike[str] | None, known: Collection[str]) -> None:
+        self.known = known
+        self.problems = Problems(ENVIRONMENT if env_file is None else os.fspath(env_file))
+        self.lines: dict[str, int] = {}
+        variables: dict[str, str] = {}
+        if env_file is not None:
+            data, mode = read_bytes(self.problems.file)
+            in_file = parse_dotenv(decode(data, self.problems), self.problems)
+            variables = {name: value for name, (value, _) in in_file.items()}
+            self.lines = {name: line for name, (_, line) in in_file.items() if not environ.get(name)}
+            if any(_KEY_NAME.fullmatch(name) and looks_real(value) for name, value in variables.items()):
+                warn_if_readable(self.problems.file, mode)
+        variables.update({name: value for name, value in environ.items() if value or name not in variables})
+        self.environ = Environment(variables)
+        self.ignored: list[str] = []
+
+    def fields(self) -> dict[str, Any]:
+        """Keyword arguments for Settings."""
+        fields: dict[str, Any] = {"environ": self.environ}
+        primary, fallbacks = self._models("PRIMARY_LLM")[:1], self._models("FALLBACK_LLM")
+        enabled = self._models("ENABLED_MODELS")
+        for number, model in enumerate(fallbacks):
+            if model in primary or model in fallbacks[:number]:
+                self._wrong("FALLBACK_LLM", "expected other models than PRIMARY_LLM, each once")
+        if enabled:
+            for variable, models in (("PRIMARY_LLM", primary), ("FALLBACK_LLM", fallbacks)):
+                if any(model not in enabled for model in models):
+                    self.ignored.append(f"ENABLED_MODELS: lacks a model that {variable} names; that model is used all the same")
+        ordered = dict.fromkeys([*primary, *enabled, *fallbacks])
+        fields["instances"] = tuple([_instance(model) for model in ordered])
+        if primary:
+            fields["default_model"] = primary[0]
+        fields["fallbacks"] = tuple(fallbacks)
+        fields["timeout"] = self._number("REQUEST_TIMEOUT", "a number above 0", whole=False, least=0.0)
+        fields["retries"] = self._number("LLM_RETRY_MAX_ATTEMPTS", "a whole number of at least 0", whole=True, least=-1)
+        fields["pool_size"] = self._pool_size()
+        for name in _NOT_YET:
+            if self._get(name):
+                self.ignored.append(f"{name}: this version of llmkit has no cache")
+        fields["ignored"] = tuple(self.ignored)
+        return fields
+
+    def _get(self, name: str) -> str:
+        return self.environ.get(name, "").strip()
+
+    def _wrong(self, name: str, message: str) -> None:
+        line = self.lines.get(name, 0)
+        self.problems.add_at(line, 1 if line else 0, name, message, None if line else ENVIRONMENT)
+
+    def _models(self, variable: str) -> list[str]:
+        """The models a variable names, each as ``provider/model``."""
+        found: list[str] = []
+        listed = self._get(variable).split(",") if self._get(variable) else []
+        for number, text in enumerate(listed, 1):
+            name = text.strip()
+            if not name:
+                self._wrong(variable, f"model {number} of the list is empty")
+                continue
+            provider, model = split_model(name, self.known)
+            if provider is None:
+                provider = provider_for(model)
+            if provider is None or not provider_name(provider, self.known):
+                shown = repr(name) if plain(name) else "another name"
+                self._wrong(variable, f"expected provider/model, or a model the catalogue knows, got {shown}")
+            elif f"{provider}/{model}" not in found:
+                found.append(f"{provider}/{model}")
+        return found
+
+    def _number(self, name: str, expected: str, *, whole: bool, least: float) -> Any:
+        text = self._get(name)
+        if not text:
+            return None
+        number: float = math.nan
+        try:
+            number = int(text) if whole else float(text)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number) and least < number < 1e9:
+            return number
+        self._wrong(name, f"expected {expected}, got {text if re.fullmatch(r'-?[0-9.]{1,8}', text) else 'another text'}")
+        return None
+
+    def _pool_size(self) -> int | None:
+        """The largest of the sizes that are given for providers: the client has one for every host."""
+        sizes: dict[str, int] = {}
+        for name in sorted(self.environ):
+            if name.endswith(_POOL_SIZE) and provider_name(name.removesuffix(_POOL_SIZE), self.known):
+                size = self._number(name, "a whole number of at least 1", whole=True, least=0)
+                if size is not None:
+                    sizes[name] = size
+        if not sizes:
+            return None
+        largest = max(sizes.values())
+        for name, size in sizes.items():
+            if size != largest:
+                self.ignored.append(f"{name}: one pool size serves every host; the largest, {largest}, is used")
+        return largest

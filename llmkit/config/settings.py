@@ -1,0 +1,135 @@
+"""Everything a client is configured with, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from llmkit.values.instances import Instance, Task, Timeouts
+
+STRATEGIES = ("lru", "lowest_latency", "random", "round_robin", "least_connections", "weighted")
+"""The strategies that ship with llmkit."""
+STRATEGY_ALIASES: Mapping[str, str] = {"least_recently_used": "lru", "latency": "lowest_latency"}
+UNAVAILABLE = ("wait", "fail")
+ON_UNSUPPORTED = ("error", "warn", "drop")
+FLYLLM_RETRIES = 5
+"""What flyllm does where its file names no ``max_retries``."""
+NO_TIMEOUTS = Timeouts()
+ANY_MODEL = "*"
+"""The model of an instance that serves whatever model a call names.
+
+A file may describe a server without naming a model (a ``[llm_client]`` table does). To invent a name for it would be a lie
+that the vendor answers with 404, so such an instance says that it takes the model each call names, as ``provider/model``.
+"""
+
+
+class Environment(Mapping[str, str]):
+    """A snapshot of environment variables that shows names, never values, when it is printed."""
+
+    __slots__ = ("_variables",)
+    _variables: Callable[[], dict[str, str]]
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        copied = dict(variables)
+        self._variables = lambda: copied
+
+    def __getitem__(self, name: str) -> str:
+        return self._variables()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables())
+
+    def __len__(self) -> int:
+        return len(self._variables())
+
+    def __repr__(self) -> str:
+        return f"<Environment of {len(self)} variables>"
+
+
+@attrs.frozen
+class Logging:
+    """What the client sets on the logger named ``llmkit``, and on no other."""
+
+    level: str = "info"
+    """``debug``, ``info``, ``warning``, ``error`` or ``critical``."""
+    targets: tuple[str, ...] = ()
+    """Names the file gave, kept as they are: parts of another program where it was written for one."""
+
+
+def _masked(proxy: str | None) -> str:
+    return "None" if proxy is None else "'**********'"
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The keyword arguments of a client. None, and an empty tuple, mean the client's default."""
+
+    instances: tuple[Instance, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    strategy: Any = "lru"
+    """A name in :data:`STRATEGIES`, one that a plugin registered, or (from a builder) a strategy object."""
+    retries: int | None = None
+    """Further attempts after the first. Default 3."""
+    retry_initial_delay: float | None = None
+    """Seconds before the second attempt."""
+    retry_max_delay: float | None = None
+    """Seconds, the longest pause between attempts."""
+    retry_exponential_base: float | None = None
+    """What each pause is multiplied with to give the next."""
+    timeout: float | None = None
+    """Seconds for a whole call."""
+    timeouts: Timeouts = NO_TIMEOUTS
+    max_wait: float | None = None
+    """Seconds a call waits for an instance to come back."""
+    unavailable: str | None = None
+    """``wait`` or ``fail``: what a call does while no instance can serve it."""
+    max_pending: int | None = None
+    """Calls that may wait at once."""
+    fallbacks: tuple[str, ...] = ()
+    """Models (``provider/model``) or instance names to try, in order, when the chosen model fails."""
+    proxy: str | None = attrs.field(default=None, repr=_masked)
+    """URL of an HTTP proxy; it may hold a password."""
+    pool_size: int | None = None
+    """Connections kept for each host."""
+    on_unsupported: str | None = None
+    """``error``, ``warn`` or ``drop``."""
+    plugins: tuple[str, ...] | None = None
+    """The only plugins to load; None means all that are installed."""
+    default_model: str | None = None
+    """The model of calls that name none, as ``provider/model``."""
+
+    logging: Logging | None = None
+    """For the client to apply; no keyword argument."""
+    environ: Environment | None = None
+    """Where the client looks for keys and base URLs; None means the process's environment. No keyword argument."""
+    ignored: tuple[str, ...] = ()
+    """What was read and has no effect, as ``key path: reason``; no keyword argument."""
+
+    def to_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments for ``Client(...)``: only what is set."""
+        kwargs: dict[str, Any] = {}
+        for field in attrs.fields(Settings):
+            value = getattr(self, field.name)
+            if field.name not in _NO_ARGUMENTS and value != field.default:
+                kwargs[field.name] = value
+        return kwargs
+
+
+_NO_ARGUMENTS = ("logging", "environ", "ignored")
+
+
+def strategy_name(text: str) -> str:
+    """A strategy's own name for the name or alias ``text``, in any case."""
+    lowered = text.strip().lower()
+    return STRATEGY_ALIASES.get(lowered, lowered)
+
+
+def known_providers() -> frozenset[str]:
+    """The names of the providers that are installed; none of them is imported."""
+    from importlib.metadata import entry_points
+
+    from llmkit.catalog import BUILT_IN_PROVIDERS
+
+    return frozenset(BUILT_IN_PROVIDERS).union(entry.name for entry in entry_points(group="llmkit.providers"))

@@ -1,0 +1,356 @@
+"""The shapes of configuration files: llmkit's own, flyllm's ``[[providers]]``, ``[llm_client]``, ``[[executors.backends]]``.
+
+One file may mix them. Every shape's tables become the same :class:`~llmkit.values.instances.Instance`, through a table of the
+shape's own keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import attrs
+
+from llmkit.catalog import provider_for, provider_name, split_model
+from llmkit.config import checks
+from llmkit.config.checks import read, reference
+from llmkit.config.keys import split_keys
+from llmkit.config.positions import Path
+from llmkit.config.problems import Problems, hidden, nearest
+from llmkit.config.settings import (
+    ANY_MODEL,
+    FLYLLM_RETRIES,
+    ON_UNSUPPORTED,
+    STRATEGIES,
+    STRATEGY_ALIASES,
+    UNAVAILABLE,
+    Logging,
+    Settings,
+    strategy_name,
+)
+from llmkit.errors import ConfigError, LLMError
+from llmkit.values.instances import Instance, Task, Timeouts, check_url
+
+TOP: Mapping[str, checks.Kind] = {
+    "settings": checks.TABLE,
+    "tasks": checks.TABLES,
+    "instances": checks.TABLES,
+    "providers": checks.TABLES,
+    "llm_client": checks.TABLE,
+    "executors": checks.TABLE,
+    "logging": checks.TABLE,
+}
+SETTINGS: Mapping[str, checks.Kind] = {
+    "strategy": checks.TEXT,
+    "retries": checks.COUNT,
+    "max_retries": checks.COUNT,
+    "retry_initial_delay": checks.NOT_NEGATIVE,
+    "retry_max_delay": checks.NOT_NEGATIVE,
+    "retry_exponential_base": checks.BASE,
+    "timeout": checks.POSITIVE,
+    "timeouts": checks.TABLE,
+    "max_wait": checks.NOT_NEGATIVE,
+    "unavailable": checks.one_of(*UNAVAILABLE),
+    "max_pending": checks.COUNT,
+    "fallbacks": checks.TEXTS,
+    "proxy": checks.TEXT,
+    "pool_size": checks.AT_LEAST_ONE,
+    "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
+    "plugins": checks.TEXTS,
+    "default_model": checks.TEXT,
+}
+LATER = ("cache", "budget", "retry_budget", "debug_folder")
+"""Settings of the design that this version does not have."""
+
+INSTANCE: Mapping[str, checks.Kind] = {
+    "provider": checks.TEXT,
+    "model": checks.TEXT,
+    "api_key": checks.ANY_TEXT,
+    "api_keys": checks.KEYS,
+    "base_url": checks.TEXT,
+    "name": checks.TEXT,
+    "tasks": checks.TEXTS,
+    "weight": checks.POSITIVE,
+    "rpm": checks.AT_LEAST_ONE,
+    "tpm": checks.AT_LEAST_ONE,
+    "max_concurrency": checks.AT_LEAST_ONE,
+    "max_concurrency_per_key": checks.AT_LEAST_ONE,
+    "enabled": checks.FLAG,
+    "timeout": checks.POSITIVE,
+    "headers": checks.HEADERS,
+    "allow_http": checks.FLAG,
+    "options": checks.TABLE,
+    "settings": checks.JSON_TABLE,
+}
+_COMMON = {name: INSTANCE[name] for name in ("api_key", "allow_http")}
+PROVIDER: Mapping[str, checks.Kind] = {
+    "type": checks.TEXT,
+    "model": checks.TEXT,
+    "endpoint": checks.TEXT,
+    **_COMMON,
+    **{name: INSTANCE[name] for name in ("tasks", "enabled", "name")},
+}
+LLM_CLIENT: Mapping[str, checks.Kind] = {
+    "backend": checks.TEXT,
+    "base_url": checks.TEXT,
+    "timeout_secs": checks.POSITIVE,
+    "model": checks.TEXT,
+    **_COMMON,
+}
+BACKEND: Mapping[str, checks.Kind] = {
+    "name": checks.TEXT,
+    "type": checks.TEXT,
+    "base_url": checks.TEXT,
+    "models": checks.NAMES,
+    **_COMMON,
+}
+FIELDS: Mapping[str, str] = {"type": "provider", "backend": "provider", "endpoint": "base_url", "timeout_secs": "timeout"}
+"""Other shapes' keys for the fields of an instance."""
+
+BALANCING: Mapping[str, checks.Kind] = {
+    "strategy": checks.TEXT,
+    "health_check_interval_secs": checks.POSITIVE,
+    "failure_threshold": checks.AT_LEAST_ONE,
+    "weights": checks.TABLES,
+}
+EXECUTORS: Mapping[str, checks.Kind] = {"backends": checks.TABLES, "load_balancing": checks.TABLE}
+WEIGHT: Mapping[str, checks.Kind] = {"backend": checks.TEXT, "weight": checks.POSITIVE}
+LEVELS = {"trace": "debug", "warn": "warning"}
+LOGGING: Mapping[str, checks.Kind] = {
+    "level": checks.one_of("trace", "debug", "info", "warn", "warning", "error", "critical"),
+    "targets": checks.TEXTS,
+}
+
+
+class Reader:
+    """Reads one parsed and expanded file; mistakes go to ``problems``."""
+
+    def __init__(self, problems: Problems, known_providers: Collection[str], known_strategies: Collection[str]) -> None:
+        self.problems = problems
+        self.known = known_providers
+        self.strategies = (*STRATEGIES, *STRATEGY_ALIASES, *known_strategies)
+        self.tasks: dict[str, Task] = {}
+        self.instances: list[Instance] = []
+        self.names: set[str] = set()
+        self.ignored: list[str] = []
+
+    def settings(self, document: Mapping[str, Any]) -> Settings:
+        """The settings in a whole file; only worth having if ``problems`` stays empty."""
+        tables = read(self.problems, (), document, TOP)
+        fields = self._settings(("settings",), tables.get("settings", {}), flyllm="providers" in tables)
+        for number, table in enumerate(tables.get("tasks", [])):
+            self._task(("tasks", number), table)
+        for shape, kinds in (("instances", INSTANCE), ("providers", PROVIDER)):
+            for number, table in enumerate(tables.get(shape, [])):
+                self._instances((shape, number), table, kinds)
+        if "llm_client" in tables:
+            self._instances(("llm_client",), tables["llm_client"], LLM_CLIENT)
+        if "executors" in tables:
+            self._executors(("executors",), tables["executors"], fields)
+        if "logging" in tables:
+            fields["logging"] = self._logging(("logging",), tables["logging"])
+        self._fallbacks(fields)
+        return Settings(
+            instances=tuple(self.instances), tasks=tuple(self.tasks.values()), ignored=tuple(self.ignored), **fields
+        )
+
+    def _settings(self, path: Path, table: Mapping[str, Any], *, flyllm: bool) -> dict[str, Any]:
+        given = dict(table)
+        for name in LATER:
+            if name not in given:
+                continue
+            del given[name]
+            if flyllm and name == "debug_folder":
+                self.ignored.append("settings.debug_folder: this version of llmkit writes no debug files")
+            else:
+                self.problems.add((*path, name), "this version of llmkit does not have this setting")
+        good = read(self.problems, path, given, SETTINGS)
+        if "strategy" in good:
+            good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
+        if "timeouts" in good:
+            good["timeouts"] = Timeouts(**read(self.problems, (*path, "timeouts"), good["timeouts"], checks.TIMEOUTS))
+        if "proxy" in good:
+            self._url((*path, "proxy"), good["proxy"])
+        if "retries" in given and "max_retries" in given:
+            self.problems.add((*path, "max_retries"), "expected one of retries and max_retries, which mean the same")
+        if "max_retries" in good:
+            good["retries"] = good.pop("max_retries")
+        elif flyllm:
+            good.setdefault("retries", FLYLLM_RETRIES)
+        first, last = good.get("retry_initial_delay"), good.get("retry_max_delay")
+        if first is not None and last is not None and first > last:
+            self.problems.add((*path, "retry_initial_delay"), "expected at most retry_max_delay")
+        for name in ("fallbacks", "plugins"):
+            if name in good:
+                good[name] = tuple(good[name])
+        return good
+
+    def _strategy(self, path: Path, name: str) -> str:
+        if name in self.strategies:
+            return STRATEGY_ALIASES.get(name, name)
+        reference(self.problems, path, name.strip().lower(), self.strategies, "a strategy")
+        return strategy_name(name)
+
+    def _url(self, path: Path, url: str) -> None:
+        """A proxy's URL; it may hold a user name and a password, and speak plain HTTP."""
+        scheme, separator, rest = url.partition("://")
+        host = rest.rpartition("@")[2]
+        try:
+            check_url(f"{scheme}{separator}{host}", True)
+        except ConfigError:
+            self.problems.add(path, "expected a URL such as http://host:3128")
+
+    def _task(self, path: Path, table: Mapping[str, Any]) -> None:
+        parameters = dict(table)
+        name = parameters.pop("name", None)
+        good = checks.read_options(self.problems, path, parameters)
+        if name is None:
+            self.problems.add(path, "expected the key 'name'")
+        elif checks.has_undefined(name):
+            return
+        elif not checks.TEXT.accepts(name):
+            self.problems.expected((*path, "name"), checks.TEXT.expected, name)
+        elif name in self.tasks:
+            self.problems.add((*path, "name"), "expected a name of its own; an earlier task has it")
+        else:
+            extra = good.pop("extra", None)
+            self.tasks[name] = Task(name, **{**good, **({"extra": extra} if extra else {})})
+
+    def _instances(self, path: Path, table: Mapping[str, Any], kinds: Mapping[str, checks.Kind]) -> list[Instance]:
+        """The instances a table describes: one, or one for each of its ``models``. Empty where it is wrong."""
+        before = len(self.problems)
+        good = read(self.problems, path, table, kinds)
+        key_of = {FIELDS.get(key, key): key for key in kinds}
+        fields = {FIELDS.get(key, key): value for key, value in good.items()}
+        self._provider(path, key_of["provider"], fields, table)
+        self._keys(path, fields)
+        if "base_url" in fields:
+            self._base_url((*path, key_of["base_url"]), fields["base_url"], fields.get("allow_http", False))
+        for number, task in enumerate(fields.get("tasks", ())):
+            reference(self.problems, (*path, "tasks", number), task, self.tasks, "the name of a task in this file")
+        if "options" in fields:
+            fields["options"] = checks.read_options(self.problems, (*path, "options"), fields["options"])
+        models = fields.pop("models", None)
+        if models is None:
+            if "model" not in table and kinds in (INSTANCE, PROVIDER):
+                self.problems.add(path, "expected the key 'model'")
+            models = [fields.pop("model", ANY_MODEL)]
+        made = self._make(path, fields, models) if len(self.problems) == before else []
+        self.instances += made
+        return made
+
+    def _make(self, path: Path, fields: dict[str, Any], models: list[str]) -> list[Instance]:
+        name = fields.pop("name", None)
+        made = []
+        for model in models:
+            full = f"{name}/{model}" if name and len(models) > 1 else name
+            if full in self.names:
+                key: Path = (*path, "name") if len(models) == 1 else (*path, "models")
+                self.problems.add(key, "expected a name of its own; an earlier instance has it")
+            elif full is not None:
+                self.names.add(full)
+            try:
+                made.append(Instance(model=model, name=full, **fields))
+            except LLMError as error:
+                where, _, said = error.message.partition(": ")
+                self.problems.add((*path, where) if where in fields else path, hidden(said))
+        return made
+
+    def _provider(self, path: Path, key: str, fields: dict[str, Any], table: Mapping[str, Any]) -> None:
+        if key not in table:
+            self.problems.add(path, f"expected the key {key!r}")
+        elif "provider" in fields:
+            found = provider_name(fields["provider"], self.known)
+            if found is None:
+                reference(self.problems, (*path, key), fields["provider"].lower(), self.known, "a provider")
+            fields["provider"] = found
+
+    def _keys(self, path: Path, fields: dict[str, Any]) -> None:
+        if "api_key" in fields and "api_keys" in fields:
+            self.problems.add((*path, "api_keys"), "expected one of api_key and api_keys")
+        key = fields.get("api_key")
+        if key is not None and not key.strip():
+            del fields["api_key"]
+            if (*path, "api_key") in self.problems.expanded:
+                self.problems.add(
+                    (*path, "api_key"),
+                    'expected a key, got an empty environment variable; api_key = "" says "no key"',
+                )
+        elif key is not None:
+            wrong = split_keys([key])[1]
+            if wrong:
+                self.problems.add((*path, "api_key"), wrong[0].partition(": ")[2])
+        if "api_keys" in fields:
+            fields["api_keys"], wrong = split_keys(fields["api_keys"])
+            if wrong:
+                self.problems.add((*path, "api_keys"), "; ".join(wrong))
+
+    def _base_url(self, path: Path, url: str, allow_http: bool) -> None:
+        try:
+            check_url(url, allow_http)
+        except ConfigError as error:
+            self.problems.add(path, error.message.partition(": ")[2].replace("allow_http=True", "allow_http = true"))
+
+    def _executors(self, path: Path, table: Mapping[str, Any], fields: dict[str, Any]) -> None:
+        tables = read(self.problems, path, table, EXECUTORS)
+        backends: dict[str, list[Instance]] = {}
+        for number, backend in enumerate(tables.get("backends", [])):
+            where = (*path, "backends", number)
+            if "name" not in backend:
+                self.problems.add(where, "expected the key 'name'")
+            made = self._instances(where, backend, BACKEND)
+            backends.setdefault(str(backend.get("name")), []).extend(made)
+        where = (*path, "load_balancing")
+        balancing = read(self.problems, where, tables.get("load_balancing", {}), BALANCING)
+        for name in ("health_check_interval_secs", "failure_threshold"):
+            if name in balancing:
+                self.ignored.append(f"executors.load_balancing.{name}: this version of llmkit makes no health checks")
+        if "strategy" in balancing:
+            if "strategy" in fields:
+                self.problems.add((*where, "strategy"), "expected one strategy; settings.strategy names one too")
+            fields["strategy"] = self._strategy((*where, "strategy"), balancing["strategy"])
+        for number, weight in enumerate(balancing.get("weights", [])):
+            self._weight((*where, "weights", number), weight, backends)
+
+    def _weight(self, path: Path, table: Mapping[str, Any], backends: dict[str, list[Instance]]) -> None:
+        """Give a backend's weight to its instances, in equal parts."""
+        good = read(self.problems, path, table, WEIGHT)
+        for key in WEIGHT:
+            if key not in table:
+                self.problems.add(path, f"expected the key {key!r}")
+        if len(good) < len(WEIGHT) or not reference(
+            self.problems, (*path, "backend"), good["backend"], backends, "the name of a backend"
+        ):
+            return
+        for instance in backends[good["backend"]]:
+            share = good["weight"] / len(backends[good["backend"]])
+            place = next(number for number, known in enumerate(self.instances) if known is instance)
+            self.instances[place] = attrs.evolve(instance, weight=share)
+        backends[good["backend"]] = []
+
+    def _logging(self, path: Path, table: Mapping[str, Any]) -> Logging:
+        good = read(self.problems, path, table, LOGGING)
+        level = good.get("level", "info")
+        targets = tuple(good.get("targets", ()))
+        if any(not target.startswith("llmkit") for target in targets):
+            self.ignored.append("logging.targets: names parts of another program; the level is set on the logger 'llmkit'")
+        return Logging(LEVELS.get(level, level), targets)
+
+    def _fallbacks(self, fields: Mapping[str, Any]) -> None:
+        seen = {fields["default_model"]: "the default model"} if "default_model" in fields else {}
+        for number, name in enumerate(fields.get("fallbacks", ())):
+            path: Path = ("settings", "fallbacks", number)
+            if name in seen:
+                self.problems.add(path, f"expected a model or instance that comes once; {seen[name]} is the same")
+            seen.setdefault(name, f"fallback {number + 1}")
+            self._model(path, name)
+        if "default_model" in fields:
+            self._model(("settings", "default_model"), fields["default_model"])
+
+    def _model(self, path: Path, name: str) -> None:
+        """Note a name that is no instance, no configured model, no ``provider/model`` and no model the catalogue knows."""
+        names = [name for instance in self.instances for name in (instance.name, instance.model) if name]
+        if name in names or split_model(name, self.known)[0] is not None or provider_for(name) is not None:
+            return
+        shown = self.problems.shown(path, name)
+        self.problems.add(path, f"expected provider/model or the name of an instance, got {shown}{nearest(name, names)}")

@@ -1,0 +1,84 @@
+"""The functions of the package itself: one client for scripts and notebooks, made on first use."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from llmkit.aclient import AsyncClient
+from llmkit.client import Client
+from llmkit.face import GenerateOptions
+from llmkit.streams import AsyncStream, Stream
+from llmkit.values.completion import Completion
+from llmkit.values.requests import Prompt
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_lock = threading.RLock()
+_client: Client | None = None
+_async_client: AsyncClient | None = None
+
+
+def get_client() -> Client:
+    """The client that the package's functions share; made with defaults, and keys from the environment, if there is none yet."""
+    global _client
+    with _lock:
+        if _client is None:
+            _client = Client()
+        return _client
+
+
+def set_client(client: Client) -> None:
+    """Let the package's functions use ``client``. The one before is not closed: it may be somebody else's."""
+    global _client, _async_client
+    with _lock:
+        _client, _async_client = client, None
+
+
+def reset_client() -> None:
+    """Close the shared client and forget it; the next call makes a new one."""
+    global _client, _async_client
+    with _lock:
+        client, async_client = _client, _async_client
+        _client = _async_client = None
+    if client is not None:
+        client.close()
+    if async_client is not None:
+        async_client.close_now()
+
+
+def _shared_async() -> AsyncClient:
+    global _async_client
+    with _lock:
+        if _async_client is None:
+            _async_client = get_client().as_async()
+        return _async_client
+
+
+def generate(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Completion:
+    """Ask ``provider/model`` for a whole answer: ``llmkit.generate("openai/gpt-4o-mini", "Hi").text``.
+
+    :param options: see :class:`~llmkit.face.GenerateOptions`.
+    :raises LLMError: every failure is one.
+    """
+    return get_client().generate(prompt, **{**options, "model": model})  # type: ignore[misc]
+
+
+async def agenerate(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Completion:
+    """As :func:`generate`, for async code."""
+    return await _shared_async().generate(prompt, **{**options, "model": model})  # type: ignore[misc]
+
+
+def stream(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Stream:
+    """Ask ``provider/model`` for an answer in pieces: ``for event in llmkit.stream("openai/gpt-4o-mini", "Hi")``.
+
+    :param options: see :class:`~llmkit.face.GenerateOptions`.
+    :raises LLMError: at the first event; :class:`~llmkit.StreamInterrupted` later.
+    """
+    return get_client().stream(prompt, **{**options, "model": model})  # type: ignore[misc]
+
+
+def astream(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncStream:
+    """As :func:`stream`, for async code."""
+    return _shared_async().stream(prompt, **{**options, "model": model})  # type: ignore[misc]

@@ -1,0 +1,421 @@
+"""What both faces of a client share: everything that does not wait."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+
+import attrs
+
+from llmkit.assembly import Core, positive
+from llmkit.errors import ConfigError, InvalidRequestError
+from llmkit.observe.ledger import InstanceUsage, table
+from llmkit.policy.keys import KeyState
+from llmkit.policy.strategies import Strategy
+from llmkit.runtime import Runtime
+from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.conversation import conversation
+from llmkit.values.instances import Instance, Task, Timeouts
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, ToolLike
+from llmkit.values.requests import Prompt, Request
+from llmkit.values.tools import JsonSchema
+
+if TYPE_CHECKING:
+    from llmkit.config.builder import Builder
+    from llmkit.config.settings import Settings
+
+Self = TypeVar("Self", bound="Face")
+
+
+class GenerateOptions(TypedDict, total=False):
+    """Keyword arguments of ``generate`` and ``stream``. None, or leaving one out, means not set."""
+
+    task: str | None
+    """Route to the instances that list this task, with its defaults."""
+    model: str | None
+    """``provider/model``, a bare model name, or an instance's name."""
+    instance: str | None
+    """Name of the one instance to use."""
+    system: str | None
+    """Instructions put before the messages."""
+    tools: Sequence[ToolLike] | None
+    """Tools the model may call."""
+    tool_choice: str | None
+    """``auto``, ``none``, ``required``, or a tool's name."""
+    response_model: Literal["json"] | Mapping[str, Any] | JsonSchema | None
+    """``"json"``, a JSON schema or a :class:`JsonSchema`: the answer's shape; ``completion.parsed`` has the value."""
+    max_tokens: int | None
+    """The most tokens the model may write."""
+    temperature: float | None
+    """Sampling temperature, 0 or more."""
+    top_p: float | None
+    """Nucleus sampling, 0 to 1."""
+    stop: str | Sequence[str] | None
+    """Texts at which the model stops."""
+    seed: int | None
+    """Asks for the same sampling again."""
+    reasoning_effort: str | None
+    """How much the model may think."""
+    timeout: float | None
+    """Seconds for the whole call: queueing, tries, streaming. Default 600."""
+    timeouts: Timeouts | None
+    """The parts of a try's time."""
+    retries: Any
+    """Tries after the first, or a tenacity policy."""
+    fallbacks: Sequence[str] | None
+    """Models to turn to, in order."""
+    on_unsupported: OnUnsupported | None
+    """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
+    tags: Sequence[str]
+    """Words of your own, for hooks and books."""
+    extra: Mapping[str, Any] | None
+    """More fields for the vendor's request body, as they are."""
+
+
+_CALL_NAMES = frozenset(GenerateOptions.__annotations__)
+_OPTION_NAMES = frozenset(OPTION_NAMES) - {"response_format"}
+
+
+@attrs.frozen
+class InstanceHealth:
+    """An instance's state as data."""
+
+    name: str
+    enabled: bool
+    in_flight: int
+    latency: float | None
+    """Decaying average in seconds; None before the first answer."""
+    keys: tuple[KeyState, ...]
+
+
+class Face:
+    """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
+
+    :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
+    :param tasks: kinds of work with defaults of their own.
+    :param strategy: which instance gets a call: ``lru``, ``round_robin``, ``random``, ``lowest_latency``,
+        ``least_connections``, ``weighted``, a name that a plugin registered, or a
+        :class:`~llmkit.policy.strategies.Strategy`.
+    :param retries: tries after the first (default 3), or a ``tenacity.Retrying`` whose ``stop``, ``wait`` and ``retry`` are read.
+    :param retry_initial_delay: the longest first pause in seconds, of which a random part is waited. Default 0.5.
+    :param retry_max_delay: the longest pause, in seconds. Default 8.
+    :param retry_exponential_base: how pauses grow. Default 2.
+    :param timeout: seconds for a whole call. Default 600.
+    :param timeouts: the parts of a try's time.
+    :param max_wait: the longest wait, in seconds, for a resting key or instance. Default 60.
+    :param unavailable: ``wait`` (default) or ``fail`` at once when nothing can serve a call.
+    :param max_pending: calls that may wait at once. Default 10,000.
+    :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
+    :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
+    :param pool_size: connections kept open to each host; None for the transport's default.
+    :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
+    :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
+    :param default_model: the model of calls that name none.
+    :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param environ: where to look for keys and base URLs; default the process's environment.
+    :raises ConfigError: if a setting is wrong.
+    """
+
+    _core: Core
+    _runtime: Runtime
+
+    def __init__(
+        self,
+        instances: Iterable[Instance] = (),
+        *,
+        tasks: Iterable[Task] = (),
+        strategy: str | Strategy = "lru",
+        retries: Any = 3,
+        retry_initial_delay: float = 0.5,
+        retry_max_delay: float = 8.0,
+        retry_exponential_base: float = 2.0,
+        timeout: float = 600.0,
+        timeouts: Timeouts = Timeouts(),  # noqa: B008 (frozen)
+        max_wait: float = 60.0,
+        unavailable: Literal["wait", "fail"] = "wait",
+        max_pending: int = 10_000,
+        fallbacks: Sequence[str] = (),
+        proxy: str | None = None,
+        pool_size: int | None = None,
+        verify: bool | str = True,
+        on_unsupported: OnUnsupported = "error",
+        default_model: str | None = None,
+        plugins: Iterable[Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        backoff = (
+            positive("retry_initial_delay", retry_initial_delay),
+            positive("retry_max_delay", retry_max_delay),
+            positive("retry_exponential_base", retry_exponential_base),
+        )
+        core = Core(
+            instances=instances,
+            tasks=tasks,
+            strategy=strategy,
+            retries=retries,
+            backoff=backoff,
+            timeout=timeout,
+            timeouts=timeouts,
+            max_wait=max_wait,
+            unavailable=unavailable,
+            max_pending=max_pending,
+            fallbacks=fallbacks,
+            proxy=proxy,
+            pool_size=pool_size,
+            verify=verify,
+            on_unsupported=on_unsupported,
+            default_model=default_model,
+            plugins=plugins,
+            environ=environ,
+        )
+        self._join(core)
+
+    def _join(self, core: Core) -> None:
+        """Work over ``core``, with a runtime of this face's colour."""
+        self._core = core
+        self._runtime = self._make_runtime(core.transport)
+        self._kit = core.kit(self._runtime)
+
+    def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
+        raise TypeError("make a Client or an AsyncClient")
+
+    @classmethod
+    def _over(cls: type[Self], core: Core) -> Self:
+        face = cls.__new__(cls)
+        face._join(core)
+        return face
+
+    # ------------------------------------------------------------------------------------------- ways to make one
+
+    @classmethod
+    def from_config(cls: type[Self], path: str | Path) -> Self:
+        """A client as a TOML file describes it.
+
+        :raises ConfigError: with every mistake in the file: line, key path, what was expected.
+        :raises OSError: if the file cannot be read.
+        """
+        from llmkit.config import read_config
+
+        return cls.from_settings(read_config(path))
+
+    @classmethod
+    def from_config_str(cls: type[Self], toml: str) -> Self:
+        """A client as TOML text describes it.
+
+        :raises ConfigError: as :meth:`from_config`.
+        """
+        from llmkit.config import parse_config
+
+        return cls.from_settings(parse_config(toml))
+
+    @classmethod
+    def from_env(cls: type[Self], env_file: str | Path | None = None) -> Self:
+        """A client as the environment, and a ``.env`` file under it, describe it.
+
+        :raises ConfigError: naming the variable and what was expected.
+        """
+        import os
+
+        from llmkit.config import read_env
+
+        return cls.from_settings(read_env(os.environ, env_file))
+
+    @classmethod
+    def from_settings(cls: type[Self], settings: Settings) -> Self:
+        """A client from settings that were read or built before."""
+        if settings.logging is not None:
+            logging.getLogger("llmkit").setLevel(settings.logging.level.upper())
+        return cls(**settings.to_kwargs(), environ=settings.environ)
+
+    @classmethod
+    def builder(cls: type[Self]) -> Builder[Self]:
+        """A builder: ``Client.builder().add_instance("openai", "gpt-4o-mini", key).supports("chat").build()``."""
+        from llmkit.config.builder import Builder
+
+        return Builder(cls.from_settings)
+
+    # ------------------------------------------------------------------------------------------- instances
+
+    def add_instance(self, instance: Instance) -> str:
+        """Put another instance to work; returns its name.
+
+        :raises ConfigError: if its provider does not exist, it has no key, or its name is taken.
+        """
+        return self._core.add(instance).name
+
+    def remove_instance(self, name: str) -> None:
+        """Take an instance out; its calls in flight go on unharmed.
+
+        :raises ConfigError: if there is none of that name.
+        """
+        self._core.remove(name)
+
+    def enable(self, name: str) -> None:
+        """Let an instance take calls again.
+
+        :raises ConfigError: if there is none of that name.
+        """
+        self._core.router.enable(name, True)
+
+    def disable(self, name: str) -> None:
+        """Give an instance no more calls; those in flight go on unharmed.
+
+        :raises ConfigError: if there is none of that name.
+        """
+        self._core.router.enable(name, False)
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """The instances, in the order in which they were added."""
+        return tuple(attrs.evolve(route.instance, enabled=route.enabled) for route in self._core.router.routes())
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks."""
+        return tuple(self._core.router.tasks.values())
+
+    def get_provider_count(self) -> int:
+        """How many instances there are."""
+        return len(self._core.router.routes())
+
+    def set_strategy(self, strategy: str | Strategy) -> None:
+        """Choose instances otherwise from the next call on.
+
+        :raises ConfigError: if there is no strategy of that name.
+        """
+        self._core.set_strategy(strategy)
+
+    def health(self) -> tuple[InstanceHealth, ...]:
+        """Every instance's state: who rests, why, and how long."""
+        keys = self._core.router.key_states(self._runtime.now())
+        return tuple(
+            InstanceHealth(route.name, route.enabled, route.in_flight, route.latency, keys[route.name])
+            for route in self._core.router.routes()
+            if route.name in keys
+        )
+
+    # ------------------------------------------------------------------------------------------- books
+
+    def usage(self) -> tuple[InstanceUsage, ...]:
+        """Calls, errors and tokens of each instance, as far as this process knows."""
+        return self._core.ledger.rows()
+
+    def print_token_usage(self, write: Callable[[str], object] = print) -> None:
+        """Print :meth:`usage` as a table."""
+        write(table(self.usage()))
+
+    # ------------------------------------------------------------------------------------------- calls as values
+
+    def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
+        core = self._core
+        if not given.keys() <= _CALL_NAMES:
+            raise _unknown(given)
+        get = given.get
+        model, instance = get("model"), get("instance")
+        if model is None and instance is None:
+            model = core.default_model
+        if model is not None:
+            core.ensure(model)
+        fallbacks = get("fallbacks")
+        if fallbacks is None:
+            fallbacks = core.fallbacks
+        else:
+            fallbacks = tuple(fallbacks)
+            for fallback in fallbacks:
+                core.ensure(fallback)
+        timeouts = get("timeouts")
+        return ChatCall(
+            deadline=self._deadline(get("timeout")),
+            model=model,
+            instance=instance,
+            task=get("task"),
+            fallbacks=fallbacks,
+            tags=tuple(get("tags", ())),
+            timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
+            retries=get("retries"),
+            messages=conversation(prompt, get("system")),
+            options=_options(given),
+            stream=stream,
+            on_unsupported=get("on_unsupported") or core.on_unsupported,  # type: ignore[arg-type]
+        )
+
+    def _request_call(self, request: Request | Prompt) -> ChatCall:
+        if isinstance(request, Request):
+            return self._chat_call(request.prompt, request.arguments)
+        return self._chat_call(request, {})
+
+    def _embed_call(
+        self, texts: str | Sequence[str], model: str | None, instance: str | None, given: Mapping[str, Any]
+    ) -> EmbedCall:
+        listed = (texts,) if isinstance(texts, str) else tuple(texts)
+        if not listed or not all(isinstance(text, str) for text in listed):
+            raise InvalidRequestError("texts: expected text, or a list of at least one text")
+        if model is None and instance is None:
+            model = self._core.default_model
+        if model is not None:
+            self._core.ensure(model)
+        return EmbedCall(
+            deadline=self._deadline(given.get("timeout")),
+            model=model,
+            instance=instance,
+            timeouts=self._core.timeouts,
+            retries=given.get("retries"),
+            texts=listed,
+            dimensions=given.get("dimensions"),
+            extra=given.get("extra"),
+        )
+
+    def _models_call(self, instance: str, page: str | None, timeout: float | None) -> ModelsCall:
+        return ModelsCall(deadline=self._deadline(timeout), instance=instance, timeouts=self._core.timeouts, page=page)
+
+    def _raw_call(self, instance: str, method: str, path: str, json: Any, timeout: float | None) -> RawCall:
+        if "://" in path or not path.isprintable() or " " in path:
+            raise InvalidRequestError(f"path: expected a path under the instance's base_url, got {path!r}")
+        return RawCall(
+            deadline=self._deadline(timeout),
+            instance=instance,
+            timeouts=self._core.timeouts,
+            method=method,
+            path=path,
+            json=json,
+        )
+
+    def _deadline(self, timeout: float | None) -> Deadline:
+        seconds = self._core.timeout if timeout is None else _timeout(timeout)
+        return Deadline(self._runtime.now() + seconds, seconds)
+
+    def _roots(self) -> list[str]:
+        return list(dict.fromkeys(route.provider.root(route.instance) for route in self._core.router.routes() if route.enabled))
+
+
+def _timeout(seconds: Any) -> float:
+    try:
+        return positive("timeout", seconds)
+    except ConfigError as problem:
+        said = problem.message
+    raise InvalidRequestError(said)
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    if _OPTION_NAMES.isdisjoint(given) and "response_model" not in given:
+        return NO_OPTIONS
+    chosen = {name: value for name, value in given.items() if name in _OPTION_NAMES and value is not None}
+    shape = given.get("response_model")
+    if shape is not None:
+        if isinstance(shape, Mapping):
+            shape = JsonSchema(shape)
+        elif shape != "json" and not isinstance(shape, JsonSchema):
+            raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shape!r}')
+        chosen["response_format"] = shape
+    return Options(**chosen)
+
+
+def _unknown(given: Mapping[str, Any]) -> InvalidRequestError:
+    from difflib import get_close_matches
+
+    name = next(name for name in given if name not in _CALL_NAMES)
+    near = get_close_matches(name, _CALL_NAMES, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return InvalidRequestError(f"{name}: no such parameter{hint} Fields of the vendor's own go into extra={{...}}")

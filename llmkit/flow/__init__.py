@@ -1,0 +1,13 @@
+"""How one call goes. Read in this order:
+
+1. :mod:`~llmkit.flow.ask`: a whole answer, from the first instance that gives one.
+2. :mod:`~llmkit.flow.failover`: try after try, each on the instance and key whose turn it is.
+3. :mod:`~llmkit.flow.retrying`: what a failure means for the next try.
+4. :mod:`~llmkit.flow.attempt`: one try: room and key, the request, the reply.
+5. :mod:`~llmkit.flow.stream`: a streamed answer: opened like any other, then read as it comes.
+6. :mod:`~llmkit.flow.batch`: many calls, at most so many at once.
+7. :mod:`~llmkit.flow.kit`: what all of them work with.
+
+The text is ``async def``, for both colours. It awaits nothing but its runtime, so an async client awaits it, and a sync client runs
+it in one step over a runtime that blocks (:mod:`llmkit.finish`). It reads no clock, rolls no dice and opens no socket itself.
+"""

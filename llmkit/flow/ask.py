@@ -1,0 +1,68 @@
+"""A whole answer. One text for chat, embeddings, model lists and whatever else is asked: ``Call[R]`` names the answer's type."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from llmkit.errors import LLMError
+from llmkit.flow.attempt import decoded, prepared, stamp
+from llmkit.flow.failover import failover
+from llmkit.flow.kit import Kit
+from llmkit.flow.retrying import Trail
+from llmkit.policy.router import Lease
+from llmkit.values.calls import Call, ChatCall
+from llmkit.values.completion import Completion, Embeddings
+from llmkit.values.instances import DEFAULT_TIMEOUTS
+from llmkit.wire.json import parse_answer
+
+R = TypeVar("R")
+
+
+async def ask(kit: Kit, call: Call[R]) -> R:
+    """Answer one call.
+
+    :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
+    """
+    trail = Trail(call, kit.runtime.now())
+    try:
+        answer: R = await failover(kit, trail, _attempt)
+    except LLMError as error:
+        tell_error(kit, call, error)
+        raise
+    if kit.hooks.answer:
+        kit.hooks.answer(call=call, answer=answer)
+    return answer
+
+
+async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
+    route, runtime = lease.route, kit.runtime
+    call, request, dropped = prepared(kit, trail.call, lease)
+    timeouts = call.timeouts
+    seconds = route.instance.timeout or timeouts.attempt or DEFAULT_TIMEOUTS.attempt or 0.0
+    until = min(lease.started + seconds, call.deadline.at)
+    reply = await runtime.send(request, timeouts.connect or 5.0, until)
+    answer = decoded(call, reply, route)
+    now = runtime.now()
+    lease.release(now, answered=True)
+    attempt = trail.book(lease, now, None)
+    if kit.hooks.attempt:
+        kit.hooks.attempt(call=call, attempt=attempt)
+    if isinstance(answer, (Completion, Embeddings)):
+        stamp(answer, route, trail, now, reply.headers)
+        finished(call, answer, dropped)
+        kit.ledger.answered(route.name, answer.usage)
+    return answer
+
+
+def finished(call: Call[Any], answer: Any, dropped: tuple[str, ...]) -> None:
+    """Write on a completion what was left out, and its JSON where a shape was asked for."""
+    if dropped:
+        object.__setattr__(answer, "dropped", dropped)
+    if isinstance(call, ChatCall) and call.options.response_format is not None:
+        object.__setattr__(answer, "parsed", parse_answer(answer.text))
+
+
+def tell_error(kit: Kit, call: Call[Any], error: LLMError) -> None:
+    """Tell the hooks that a call failed for good."""
+    if kit.hooks.error:
+        kit.hooks.error(call=call, error=error)

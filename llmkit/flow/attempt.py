@@ -1,0 +1,196 @@
+"""One try on one instance with one key: room, the request, the reply."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, TypeVar
+
+import attrs
+
+from llmkit.errors import (
+    InvalidRequestError,
+    InvalidResponseError,
+    LLMError,
+    NoInstanceAvailable,
+    Recovery,
+    RequestTimeout,
+)
+from llmkit.flow.kit import Kit
+from llmkit.flow.retrying import Trail
+from llmkit.policy.router import Lease, Parked, Route
+from llmkit.provider import Provider
+from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.completion import Timing
+from llmkit.values.options import OPTION_NAMES
+from llmkit.wire.errors import request_id
+from llmkit.wire.http import HttpReply, HttpRequest
+
+R = TypeVar("R")
+
+
+async def admitted(kit: Kit, trail: Trail) -> Lease:
+    """Wait for room and lease a key.
+
+    :raises LLMError: where nothing can serve the call soon enough: why the keys rest, or
+        :class:`~llmkit.errors.NoInstanceAvailable`.
+    """
+    runtime = kit.runtime
+    while True:
+        now = runtime.now()
+        found = kit.router.admit(trail.call, trail.tried, now, runtime.waiter)
+        if type(found) is Lease:
+            return found
+        assert isinstance(found, Parked)
+        lease = await _parked(kit, trail, found, now)
+        if lease is not None:
+            return lease
+
+
+async def _parked(kit: Kit, trail: Trail, place: Parked, now: float) -> Lease | None:
+    left = trail.call.deadline.left(now)
+    wait = left if place.until is None else place.until - now
+    refused = place.until is not None and (kit.unavailable == "fail" or wait > kit.max_wait)
+    if refused or left <= 0 or (place.until is not None and wait >= left):
+        kit.router.leave(place, now)
+        if left <= 0:
+            raise trail.over(trail.call.deadline.passed())
+        raise _unavailable(kit, trail, place.error)
+    try:
+        await kit.runtime.wait(place.waiter, wait)
+    except BaseException:
+        kit.router.leave(place, kit.runtime.now())
+        raise
+    trail.queued += kit.runtime.now() - now
+    return kit.router.unpark(place)
+
+
+def _unavailable(kit: Kit, trail: Trail, error: LLMError) -> LLMError:
+    """The error for a call that nothing can serve soon enough; a call that failed once for the same reason says it in the
+    vendor's words."""
+    if len(trail.failures) == 1 and type(trail.failures[0]) is type(error):
+        trail.failures[0].retry_after = error.retry_after
+        error = trail.failures[0]
+    if isinstance(error, NoInstanceAvailable) and error.retry_after is not None:
+        error.retry_at = kit.runtime.time() + error.retry_after
+    error.attempts = tuple(trail.attempts)
+    return error
+
+
+def prepared(kit: Kit, call: Call[R], lease: Lease) -> tuple[Call[R], HttpRequest, tuple[str, ...]]:
+    """The call as this instance gets it, its request with the key in it, and what was dropped."""
+    route = lease.route
+    provider, instance = route.provider, route.instance
+    dropped: tuple[str, ...] = ()
+    if isinstance(call, ChatCall):
+        options = kit.router.options(call, route, call.options)
+        if options is not call.options:
+            call = attrs.evolve(call, options=options)
+        missing = provider.unsupported(call, instance)
+        if missing:
+            call, dropped = _without(call, missing, provider), missing
+    elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
+        raise provider.cannot("embeddings")
+    request = _encoded(call, route)
+    if instance.headers:
+        request = request.with_headers(instance.headers)
+    if kit.hooks.request:
+        request = _hooked(kit, call, request, route)
+    if lease.key.secret is not None:
+        request = provider.authorize(request, lease.key.secret)
+    return call, request, dropped
+
+
+def _encoded(call: Call[Any], route: Route) -> HttpRequest:
+    try:
+        return route.provider.encode(call, route.instance)
+    except LLMError:
+        raise
+    except Exception as problem:  # a provider's own mistake must not look like the caller's, nor escape untyped
+        said = f"{type(problem).__name__}: {problem}"
+    raise InvalidRequestError(
+        f"provider {route.provider.name!r} cannot encode the call ({said})", recovery=Recovery.OTHER_INSTANCE
+    )
+
+
+def _hooked(kit: Kit, call: Call[Any], request: HttpRequest, route: Route) -> HttpRequest:
+    """The request after the hooks, which may change anything but where it goes: the key belongs to that origin."""
+    origin = request.url.split("/", 3)[:3]
+    changed = kit.hooks.request(call=call, instance=route.name, request=request)
+    if changed.url.split("/", 3)[:3] != origin:
+        raise InvalidRequestError("a hook changed the host of the request; the instance's key is bound to its own host")
+    return changed  # type: ignore[no-any-return]
+
+
+def _without(call: ChatCall, missing: tuple[str, ...], provider: Provider) -> Any:
+    """The call without what the vendor cannot do.
+
+    :raises UnsupportedParameterError: unless ``on_unsupported`` allows to leave things out.
+    """
+    if call.on_unsupported == "error" or "chat" in missing or "stream" in missing:
+        raise provider.cannot(*missing)
+    if call.on_unsupported == "warn":
+        warnings.warn(f"{provider.title or provider.name} does not support {', '.join(missing)}: left out", stacklevel=2)
+    options = attrs.evolve(call.options, **{name: None for name in missing if name in OPTION_NAMES})
+    if {"json", "json_schema"} & set(missing):
+        options = attrs.evolve(options, response_format=None)
+    kinds = {"images": "image", "audio": "audio", "files": "file"}
+    gone = {kind for feature, kind in kinds.items() if feature in missing}
+    urls = "image_urls" in missing
+    messages = tuple(
+        attrs.evolve(
+            message,
+            content=tuple(
+                part
+                for part in message.content
+                if part.type not in gone and not (urls and part.type == "image" and getattr(part, "url", None) is not None)
+            ),
+        )
+        for message in call.messages
+    )
+    return attrs.evolve(call, options=options, messages=messages)
+
+
+def decoded(call: Call[R], reply: HttpReply, route: Route) -> R:
+    """The answer in a reply.
+
+    :raises LLMError: the vendor's error, or :class:`~llmkit.errors.InvalidResponseError` for a reply that makes no sense.
+    """
+    provider = route.provider
+    try:
+        if 200 <= reply.status < 300:
+            return provider.decode(call, reply)  # type: ignore[no-any-return]
+        error = provider.error(reply)
+    except LLMError as failure:
+        error = failure
+    except Exception as problem:
+        error = unreadable(provider, problem)
+    error.status = error.status or reply.status
+    error.request_id = error.request_id or request_id(reply.headers)
+    raise error
+
+
+def unreadable(provider: Provider, problem: Exception) -> InvalidResponseError:
+    """The error for a reply of a shape that the provider did not expect."""
+    return InvalidResponseError(
+        f"provider {provider.name!r} cannot read the reply ({type(problem).__name__}: {str(problem)[:200]})", ambiguous=True
+    )
+
+
+def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
+    """``error``, or the call's own timeout where the deadline is what ran out."""
+    if isinstance(error, RequestTimeout) and error.phase != "connect" and call.deadline.left(now) <= 0.001:
+        passed = call.deadline.passed()
+        passed.ambiguous = error.ambiguous
+        return passed
+    return error
+
+
+def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, first_event: float | None = None) -> None:
+    """Write on an answer that nobody has seen yet how it was got; it is frozen from here on."""
+    put = object.__setattr__
+    put(answer, "provider", route.instance.provider)
+    put(answer, "instance", route.name)
+    put(answer, "headers", headers)
+    put(answer, "request_id", request_id(headers))
+    put(answer, "attempts", tuple(trail.attempts))
+    put(answer, "timing", Timing(now - trail.started, trail.queued, first_event))

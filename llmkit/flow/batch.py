@@ -1,0 +1,49 @@
+"""Many calls, at most so many at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any, TypeVar
+
+from llmkit.errors import LLMError
+from llmkit.flow.ask import ask
+from llmkit.flow.kit import Kit
+from llmkit.values.calls import Call
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+async def batch(
+    kit: Kit, call: Callable[[T], Call[R]], items: Iterable[T], concurrency: int
+) -> AsyncGenerator[tuple[int, R | LLMError], None]:
+    """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
+    for it, so memory does not grow with their number."""
+
+    async def work(item: T) -> Any:
+        try:
+            return await ask(kit, call(item))
+        except LLMError as error:
+            return error
+
+    async for position, answer in kit.runtime.each(work, items, concurrency):
+        yield position, answer
+
+
+async def in_order(
+    kit: Kit,
+    call: Callable[[T], Call[R]],
+    items: Iterable[T],
+    concurrency: int,
+    progress: Callable[[int, R | LLMError], object] | None = None,
+) -> list[R | LLMError]:
+    """The answers of :func:`batch` as a list, in the order of the items.
+
+    :param progress: called with the number of calls done so far and the answer that just came.
+    """
+    answers: dict[int, R | LLMError] = {}
+    async for position, answer in batch(kit, call, items, concurrency):
+        answers[position] = answer
+        if progress is not None:
+            progress(len(answers), answer)
+    return [answers[position] for position in range(len(answers))]

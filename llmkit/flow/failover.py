@@ -1,0 +1,51 @@
+"""Try after try, each on the instance and key whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from llmkit.errors import LLMError
+from llmkit.flow.attempt import admitted, timed_out
+from llmkit.flow.kit import Kit
+from llmkit.flow.retrying import Trail
+from llmkit.policy.router import Lease
+
+T = TypeVar("T")
+
+
+async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease], Awaitable[T]]) -> T:
+    """Attempt until one try works. A try that works keeps its lease, or releases it itself.
+
+    :raises LLMError: the last error as it was, or :class:`~llmkit.errors.AllInstancesFailed` where several instances failed.
+    """
+    call, runtime, hooks = trail.call, kit.runtime, kit.hooks
+    failure: LLMError | None = None
+    failed: Lease | None = None
+    pause = 0.0
+    while True:
+        lease = await admitted(kit, trail)
+        if failed is not None:
+            if lease.route is not failed.route and hooks.failover:
+                hooks.failover(call=call, error=failure, instance=lease.route.name)
+            elif lease.route is failed.route and hooks.retry:
+                hooks.retry(call=call, error=failure, pause=pause)
+        try:
+            return await attempt(kit, trail, lease)
+        except LLMError as error:
+            failure = error
+        except BaseException:
+            lease.release(runtime.now())
+            raise
+        failed = lease
+        now = runtime.now()
+        failure = timed_out(call, failure, now)
+        lease.release(now, failure)
+        attempt_made = trail.book(lease, now, failure)
+        kit.ledger.failed(lease.route.name, failure)
+        if hooks.attempt:
+            hooks.attempt(call=call, attempt=attempt_made)
+        pause = trail.failed(kit, lease, failure, now)
+        if pause:
+            trail.queued += pause
+            await runtime.sleep(pause)

@@ -1,0 +1,31 @@
+"""What every flow works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from llmkit.policy.router import Router
+from llmkit.runtime import Runtime
+
+if TYPE_CHECKING:
+    from llmkit.plugins.hooks import Hooks
+    from llmkit.observe.ledger import Ledger
+
+
+@attrs.frozen
+class Kit:
+    """A client's collaborators, put together once and handed down to each flow."""
+
+    runtime: Runtime
+    router: Router
+    policy: Callable[[Any], Any]
+    """The tenacity policy for a call's own ``retries``, or for None the client's."""
+    hooks: Hooks
+    ledger: Ledger
+    unavailable: Literal["wait", "fail"] = "wait"
+    """What to do when nothing can serve a call now."""
+    max_wait: float = 60.0
+    """The longest wait, in seconds, for a key or an instance that rests."""

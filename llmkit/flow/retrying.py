@@ -1,0 +1,102 @@
+"""What a failure means for the next try: one call's memory of its tries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery
+from llmkit.flow.kit import Kit
+from llmkit.policy.router import Lease, Tried
+from llmkit.values.calls import Call
+from llmkit.values.completion import Attempt
+
+if TYPE_CHECKING:
+    import tenacity
+
+
+@attrs.define
+class Trail:
+    """One call's tries so far."""
+
+    call: Call[object]
+    started: float
+    tried: Tried = attrs.field(factory=Tried)
+    attempts: list[Attempt] = attrs.field(factory=list)
+    failures: list[LLMError] = attrs.field(factory=list)
+    queued: float = 0.0
+    state: tenacity.RetryCallState | None = None
+
+    def book(self, lease: Lease, now: float, error: LLMError | None) -> Attempt:
+        """Write one try down."""
+        attempt = Attempt(lease.route.name, lease.key.label, lease.started - self.started, now - lease.started, error)
+        self.attempts.append(attempt)
+        return attempt
+
+    def failed(self, kit: Kit, lease: Lease, error: LLMError, now: float) -> float:
+        """Decide what follows a failed try: seconds to pause before the next one.
+
+        A refused key or an unknown model moves the call on without counting as a retry: what was refused rests, so such moves end
+        by themselves. Everything else is counted against the policy.
+
+        :raises LLMError: if there is to be no further try.
+        """
+        error.provider = error.provider or lease.route.instance.provider
+        error.instance = error.instance or lease.route.name
+        self.failures.append(error)
+        if error.recovery is Recovery.NEVER:
+            raise self.over(error)
+        self.tried.keys.add(lease.key)
+        if error.recovery is Recovery.OTHER_INSTANCE:
+            self.tried.keys.update(lease.route.keys.keys)
+        if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
+            self.tried.routes.add(lease.route)
+        pause = self._counted(kit, error, now) if error.recovery is Recovery.RETRY else 0.0
+        if kit.router.untried(self.call, self.tried, now):
+            return 0.0
+        if error.recovery is Recovery.OTHER_INSTANCE:
+            raise self.over(error)
+        self.tried.keys.clear()
+        self.tried.routes.clear()
+        if lease.key.rest_until > now:
+            return 0.0  # the wait for the key to recover is the pause
+        if not self.call.deadline.affords(pause, now):
+            raise self.over(error)
+        return pause
+
+    def _counted(self, kit: Kit, error: LLMError, now: float) -> float:
+        """The policy's pause before a retry.
+
+        :raises LLMError: if the policy says that it was enough.
+        """
+        import tenacity  # the first failure pays for it, not the first call
+
+        policy = kit.policy(self.call.retries)
+        if self.state is None:
+            self.state = tenacity.RetryCallState(policy, None, (), {})
+            self.state.start_time = self.started  # tenacity's clock is the runtime's
+        else:
+            self.state.prepare_for_next_attempt()
+        state = self.state
+        state.set_exception((type(error), error, None))
+        state.outcome_timestamp = now
+        if not policy.retry(state):
+            raise self.over(error)
+        state.upcoming_sleep = policy.wait(state)
+        if policy.stop(state):
+            raise self.over(error)
+        return state.upcoming_sleep
+
+    def over(self, error: LLMError) -> LLMError:
+        """The error that ends the call: its own last one, or all of them where several instances failed."""
+        attempts = tuple(self.attempts)
+        instances = dict.fromkeys(failure.instance for failure in self.failures)
+        if len(instances) > 1 and error.recovery is not Recovery.NEVER:
+            said = "; ".join(f"{name}: {self._last_of(name).message}" for name in instances)
+            error = AllInstancesFailed(f"{len(instances)} instances failed: {said}", failures=tuple(self.failures))
+        error.attempts = attempts
+        return error
+
+    def _last_of(self, instance: str | None) -> LLMError:
+        return next(failure for failure in reversed(self.failures) if failure.instance == instance)

@@ -1,0 +1,244 @@
+"""A streamed answer: opened like any other, then read as it comes.
+
+Until the first content event (text, reasoning, a tool call, a whole part) a failure is retried or failed over, and nobody sees it.
+That event commits the stream: from then on an interruption is :class:`~llmkit.errors.StreamInterrupted`, with what had come. A
+stream is complete when the vendor's terminal event or a finish reason has come, and only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import attrs
+
+from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
+from llmkit.flow.ask import finished, tell_error
+from llmkit.flow.attempt import decoded, prepared, stamp, timed_out, unreadable
+from llmkit.flow.failover import failover
+from llmkit.flow.kit import Kit
+from llmkit.flow.retrying import Trail
+from llmkit.policy.router import Lease
+from llmkit.provider import StreamDecoder
+from llmkit.runtime import Body
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Completion
+from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
+from llmkit.values.instances import DEFAULT_TIMEOUTS
+from llmkit.wire.body import MOST_BODY
+from llmkit.wire.errors import request_id
+from llmkit.wire.fold import fold
+from llmkit.wire.http import HttpReply
+
+LINGER = 5.0
+"""Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""
+
+
+@attrs.define
+class OpenStream:
+    """A stream that has been opened: where it comes from, and what it has brought."""
+
+    call: ChatCall
+    trail: Trail
+    lease: Lease
+    body: Body
+    decoder: StreamDecoder
+    headers: Mapping[str, str]
+    dropped: tuple[str, ...]
+    until: float
+    """When this try must be over."""
+    events: list[Event] = attrs.field(factory=list)
+    first_event: float | None = None
+    """Seconds from the start of the call to the first content."""
+    ended: bool = False
+    """Whether the stream has come to its end in good order."""
+    closed: bool = False
+
+    def completion(self, now: float) -> Completion:
+        """What has come so far, folded."""
+        completion = fold(self.events, self.lease.route.instance.provider)
+        stamp(completion, self.lease.route, self.trail, now, self.headers, self.first_event)
+        finished(self.call, completion, self.dropped)
+        return completion
+
+
+async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
+    """Open a stream and read it up to its first content.
+
+    :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
+    """
+    trail = Trail(call, kit.runtime.now())
+    try:
+        return await failover(kit, trail, _attempt)
+    except LLMError as error:
+        tell_error(kit, call, error)
+        raise
+
+
+async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
+    runtime, route = kit.runtime, lease.route
+    call, request, dropped = prepared(kit, trail.call, lease)
+    assert isinstance(call, ChatCall)
+    timeouts = call.timeouts.over(DEFAULT_TIMEOUTS)
+    seconds = route.instance.timeout or timeouts.attempt or 0.0
+    until = min(lease.started + seconds, call.deadline.at)
+    first = min(lease.started + (timeouts.first_event or 0.0), until)
+    try:
+        body = await runtime.open(request, timeouts.connect or 0.0, first)
+    except RequestTimeout as error:
+        timeout = _phase(error, "first_event", first < until)
+    else:
+        timeout = None
+    if timeout is not None:
+        raise timeout
+    try:
+        if not 200 <= body.status < 300:
+            decoded(call, HttpReply(body.status, body.headers, await _rest(body, first)), route)
+        decoder = route.provider.decoder(call, body.headers)
+        stream = OpenStream(call, trail, lease, body, decoder, body.headers, dropped, until)
+        await _read_to_content(kit, stream, first)
+    except BaseException:
+        await body.aclose()
+        raise
+    return stream
+
+
+async def _rest(body: Body, until: float) -> bytes:
+    """The rest of an error reply."""
+    data, size = [], 0
+    while chunk := await body.read(until):
+        data.append(chunk)
+        size += len(chunk)
+        if size > MOST_BODY:
+            break
+    return b"".join(data)
+
+
+async def _read_to_content(kit: Kit, stream: OpenStream, first: float) -> None:
+    idle = stream.call.timeouts.idle or DEFAULT_TIMEOUTS.idle or 0.0
+    until = first
+    while True:
+        events = await _next(stream, until, "idle" if stream.events else "first_event")
+        if stream.ended:
+            return
+        if events:
+            now = kit.runtime.now()
+            if any(isinstance(event, CONTENT_EVENTS) for event in events):
+                stream.first_event = now - stream.trail.started
+                return
+            until = min(now + idle, stream.until)
+
+
+async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[Event, None]:
+    """The events of an open stream, from its first.
+
+    :raises StreamInterrupted: if it breaks after content was delivered.
+    """
+    hook = kit.hooks.stream_event
+    events = list(stream.events)
+    failure: LLMError | None = None
+    try:
+        while True:
+            for event in events:
+                if hook:
+                    hook(call=stream.call, event=event)
+                yield event
+            if stream.ended:
+                break
+            events = await _more(kit, stream)
+    except LLMError as error:
+        failure = timed_out(stream.call, error, kit.runtime.now())
+    finally:
+        await close_stream(kit, stream, failure)
+    if failure is not None:
+        raise _interrupted(kit, stream, failure)
+
+
+async def _more(kit: Kit, stream: OpenStream) -> list[Event]:
+    """The next events; only events count against the idle timer, not comments or pings."""
+    now = kit.runtime.now()
+    idle = LINGER if stream.decoder.complete else stream.call.timeouts.idle or DEFAULT_TIMEOUTS.idle or 0.0
+    until = min(now + idle, stream.until)
+    while True:
+        events = await _next(stream, until, "idle")
+        if events or stream.ended:
+            return events
+
+
+async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
+    """The events that the next bytes complete, remembered too.
+
+    :raises LLMError: if the stream breaks, stalls, holds an error, or ends before its end.
+    """
+    try:
+        data = await stream.body.read(until)
+        if data:
+            events = stream.decoder.feed(data)
+        else:
+            events = stream.decoder.finish()
+            stream.ended = True
+        stream.events += events
+        if not stream.ended or stream.decoder.complete:
+            return events
+        failure: LLMError = InvalidResponseError("the stream stopped before its end: no finish reason and no final event")
+        failure.ambiguous = True
+        stream.ended = False
+    except RequestTimeout as error:
+        failure = _phase(error, phase, until < stream.until)
+    except LLMError as error:
+        failure = error
+    except Exception as problem:
+        failure = unreadable(stream.lease.route.provider, problem)
+    if isinstance(failure, NetworkError) and stream.decoder.complete:
+        stream.ended = True  # the answer was whole; only the connection's end was untidy
+        return []
+    raise failure
+
+
+def _phase(error: RequestTimeout, phase: str, own: bool) -> RequestTimeout:
+    """The timeout, naming the timer that ran out; ``own`` where it was not the whole try's."""
+    if own and error.phase != "connect":
+        error.phase = phase
+        error.message = f"no event came in time ({phase})"
+    return error
+
+
+async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = None) -> None:
+    """Give back connection and lease, and book what was used. Calling it again does nothing."""
+    if stream.closed:
+        return
+    stream.closed = True
+    now = kit.runtime.now()
+    ended = stream.ended and failure is None
+    name = stream.lease.route.name
+    stream.lease.release(now, failure, answered=ended)
+    attempt = stream.trail.book(stream.lease, now, failure)
+    if kit.hooks.attempt:
+        kit.hooks.attempt(call=stream.call, attempt=attempt)
+    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
+    if ended:
+        kit.ledger.answered(name, usage)
+    else:
+        kit.ledger.interrupted(name, usage, failure)
+    if ended and kit.hooks.answer:
+        kit.hooks.answer(call=stream.call, answer=stream.completion(now))
+    await stream.body.aclose()
+
+
+def _interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:
+    error = StreamInterrupted(
+        f"the stream broke after it had begun: {failure.message}",
+        provider=stream.lease.route.instance.provider,
+        instance=stream.lease.route.name,
+        status=failure.status,
+        request_id=request_id(stream.headers),
+        vendor_code=failure.vendor_code,
+        retry_after=failure.retry_after,
+        body=failure.body,
+        attempts=stream.trail.attempts,
+        ambiguous=True,
+        partial=stream.completion(kit.runtime.now()),
+    )
+    error.__cause__ = failure
+    tell_error(kit, stream.call, error)
+    return error

@@ -1,0 +1,1 @@
+"""Telling: what was used, and who is told of what happens."""

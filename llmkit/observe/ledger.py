@@ -1,0 +1,113 @@
+"""What each instance has been used for."""
+
+from __future__ import annotations
+
+import threading
+
+import attrs
+
+from llmkit.errors import LLMError
+from llmkit.values.usage import Usage
+
+NOTHING = Usage()
+
+
+@attrs.define
+class InstanceUsage:
+    """One instance's books."""
+
+    instance: str
+    provider: str
+    model: str
+    calls: int = 0
+    """Answers that came whole."""
+    errors: int = 0
+    """Tries that failed."""
+    interrupted: int = 0
+    """Streams that broke or were left."""
+    usage: Usage = NOTHING
+    """Tokens of whole answers."""
+    partial_usage: Usage = NOTHING
+    """Tokens of interrupted streams, as far as the vendor told."""
+
+
+class Ledger:
+    """The books of a client, for every instance it has had. Safe for threads, tasks and event loops."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: dict[str, InstanceUsage] = {}
+
+    def open(self, instance: str, provider: str, model: str) -> None:
+        """Begin the books of an instance."""
+        with self._lock:
+            self._rows.setdefault(instance, InstanceUsage(instance, provider, model))
+
+    def answered(self, instance: str, usage: Usage | None) -> None:
+        """Book a whole answer."""
+        with self._lock:
+            row = self._rows[instance]
+            row.calls += 1
+            if usage is not None:
+                row.usage = row.usage + usage
+
+    def failed(self, instance: str, error: LLMError) -> None:
+        """Book a try that failed."""
+        with self._lock:
+            self._rows[instance].errors += 1
+
+    def interrupted(self, instance: str, usage: Usage | None, error: LLMError | None) -> None:
+        """Book a stream that broke (``error``) or that its reader left."""
+        with self._lock:
+            row = self._rows[instance]
+            row.interrupted += 1
+            row.errors += error is not None
+            if usage is not None:
+                row.partial_usage = row.partial_usage + usage
+
+    def rows(self) -> tuple[InstanceUsage, ...]:
+        """A copy of the books, in the order in which the instances came."""
+        with self._lock:
+            return tuple(attrs.evolve(row) for row in self._rows.values())
+
+    def reset_lock(self) -> None:
+        """Start afresh in a forked child, with a lock that nobody holds and books of its own."""
+        self._lock = threading.Lock()
+        for row in self._rows.values():
+            row.calls = row.errors = row.interrupted = 0
+            row.usage = row.partial_usage = NOTHING
+
+
+COLUMNS = (
+    ("ID", 5),
+    ("Provider", 15),
+    ("Model", 30),
+    ("Prompt Tokens", 15),
+    ("Completion Tokens", 17),
+    ("Total Tokens", 15),
+    ("Calls", 7),
+    ("Errors", 7),
+)
+
+
+def table(rows: tuple[InstanceUsage, ...]) -> str:
+    """The books as a table for people."""
+    lines = [
+        "--- Token Usage Statistics ---",
+        " ".join(f"{title:<{width}}" for title, width in COLUMNS).rstrip(),
+        "-" * (sum(width for _, width in COLUMNS) + len(COLUMNS) - 1),
+    ]
+    for number, row in enumerate(rows):
+        used = row.usage
+        cells = (
+            number,
+            row.provider,
+            row.model,
+            used.prompt_tokens,
+            used.completion_tokens,
+            used.total_tokens,
+            row.calls,
+            row.errors,
+        )
+        lines.append(" ".join(f"{cell!s:<{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)).rstrip())
+    return "\n".join(lines)

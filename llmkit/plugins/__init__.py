@@ -1,0 +1,1 @@
+"""What comes from outside: vendors by entry point, and hooks into every call."""

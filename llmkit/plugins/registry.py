@@ -1,0 +1,142 @@
+"""Vendors by name: listed without being imported, loaded on first use, each for itself."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from llmkit.catalog import PROVIDER_ALIASES
+from llmkit.errors import ConfigError
+from llmkit.provider import API_VERSION, Provider
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+PROVIDERS = "llmkit.providers"
+HOME = "llmkit"
+"""The distribution whose names no other can take."""
+
+
+@attrs.frozen
+class PluginInfo:
+    """One entry point, as ``llmkit plugins`` shows it."""
+
+    group: str
+    name: str
+    target: str
+    distribution: str
+    version: str
+    error: str | None = None
+    """Why it cannot be used, as far as it is known without loading it."""
+
+
+@lru_cache(maxsize=None)
+def entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of a group, in the order in which they are found; nothing is imported."""
+    from importlib.metadata import entry_points as find
+
+    return tuple(find(group=group))
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    dist = point.dist
+    return ("unknown", "?") if dist is None else (dist.name, dist.version)
+
+
+def _ours(point: EntryPoint) -> bool:
+    return _distribution(point)[0] == HOME
+
+
+class Registry:
+    """Providers by name. A name that two distributions offer belongs to llmkit where llmkit has it, else to nobody."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: dict[str, Provider] = {}
+        self._made: dict[str, Provider] = {}
+
+    def register(self, provider: Provider) -> None:
+        """Add a provider by hand, for programs that ship their own without a package.
+
+        :raises ConfigError: if its name is taken.
+        """
+        _check(provider, provider.name)
+        if provider.name in self.names():
+            raise ConfigError(f"a provider named {provider.name!r} exists already")
+        self._made[provider.name] = provider
+
+    def names(self) -> tuple[str, ...]:
+        """Every provider's name, sorted."""
+        return tuple(sorted({*self._made, *(point.name for point in entry_points(PROVIDERS))}))
+
+    def get(self, name: str) -> Provider:
+        """The provider of that name or alias, loaded if need be.
+
+        :raises ConfigError: if there is none, or it cannot be loaded.
+        """
+        found = self._loaded.get(name)
+        if found is not None:
+            return found
+        real = PROVIDER_ALIASES.get(name.lower(), name)
+        provider = self._made.get(real) or self._load(real, name)
+        with self._lock:
+            return self._loaded.setdefault(name, self._loaded.setdefault(real, provider))
+
+    def _load(self, name: str, asked: str) -> Provider:
+        points = [point for point in entry_points(PROVIDERS) if point.name == name]
+        home = [point for point in points if _ours(point)]
+        if not points:
+            from difflib import get_close_matches
+
+            near = get_close_matches(asked, [*self.names(), *PROVIDER_ALIASES], 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"no provider is named {asked!r}{hint} There are {', '.join(self.names())}")
+        if len({point.value for point in points}) > 1 and not home:
+            offers = ", ".join(f"{dist} {version}" for dist, version in map(_distribution, points))
+            raise ConfigError(f"provider {name!r} is offered by several packages ({offers}); uninstall all but one")
+        if home and len(points) > len(home):
+            import warnings
+
+            others = ", ".join(_distribution(point)[0] for point in points if not _ours(point))
+            warnings.warn(f"provider {name!r} is llmkit's own; the one of {others} is not used", RuntimeWarning, stacklevel=4)
+        return _made((home or points)[0])
+
+
+def _made(point: EntryPoint) -> Provider:
+    dist, version = _distribution(point)
+    try:
+        loaded: Any = point.load()
+        provider = loaded() if isinstance(loaded, type) else loaded
+    except Exception as problem:  # a plugin may raise anything at import; it must hurt nobody but its own users
+        said = f"{type(problem).__name__}: {problem}"
+    else:
+        _check(provider, point.name)
+        return provider  # type: ignore[no-any-return]
+    raise ConfigError(f"provider {point.name!r} of {dist} {version} cannot be loaded: {said}")
+
+
+def _check(provider: Any, name: str) -> None:
+    if not isinstance(provider, Provider):
+        raise ConfigError(f"provider {name!r}: expected an llmkit.provider.Provider, got {type(provider).__name__}")
+    if provider.api_version != API_VERSION:
+        raise ConfigError(f"provider {name!r} is made for version {provider.api_version} of the contract, not {API_VERSION}")
+
+
+def plugins() -> list[PluginInfo]:
+    """Every entry point that llmkit looks at, none of them imported."""
+    found = []
+    for group in (PROVIDERS, "llmkit.simulators", "llmkit"):
+        points = sorted(entry_points(group), key=lambda point: point.name)
+        own = {point.name for point in points if _ours(point)}
+        for point in points:
+            dist, version = _distribution(point)
+            shadowed = f"{point.name!r} is llmkit's own name" if point.name in own and not _ours(point) else None
+            found.append(PluginInfo(group, point.name, point.value, dist, version, shadowed))
+    return found
+
+
+REGISTRY = Registry()
+"""The providers of this process."""

@@ -1,0 +1,1 @@
+"""Decisions without doing: arithmetic over time that is handed in, under a lock that is never held over a wait."""

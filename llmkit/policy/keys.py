@@ -1,0 +1,134 @@
+"""The keys of one instance: who is next, who rests, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+import attrs
+
+from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
+from llmkit.values.secret import Secret
+
+UNHINTED_REST = 1.0, 60.0
+"""Seconds a key rests after a 429 that names no time: the first rest, doubled each time in a row, and the longest."""
+REFUSED_REST = 3600.0, 86400.0
+"""The same after a 401 or 403: a probe after an hour, then ever more rarely."""
+QUOTA_REST = 900.0, 86400.0
+"""The same after a used-up quota or credit."""
+
+
+@attrs.define(eq=False)
+class Key:
+    """One key and its state. ``secret`` is None for servers that want none."""
+
+    label: str
+    """``openai#2``: what logs, attempts and errors show."""
+    secret: Secret | None
+    in_flight: int = 0
+    uses: int = 0
+    rest_until: float = 0.0
+    """Not used before this time, on the runtime's clock."""
+    resting: LLMError | None = None
+    """Why it rests, or the last reason it did."""
+    strikes: int = 0
+    """Refusals in a row."""
+    struck_at: float = 0.0
+
+
+@attrs.frozen
+class KeyState:
+    """A key's state as data."""
+
+    label: str
+    status: str
+    """``healthy``, ``cooling`` (after a rate limit), or ``out`` (refused, or out of quota)."""
+    seconds_left: float
+    reason: str | None
+    in_flight: int
+    uses: int
+
+
+class KeyPool:
+    """Keys in rotation. Not locked: its router's lock guards it.
+
+    :param random: gives numbers from 0 to 1, to spread rests of which the vendor named no time by ±10 %.
+    """
+
+    def __init__(self, keys: list[Key], limit: int | None, random: Callable[[], float]) -> None:
+        self.keys = keys
+        self.limit = limit
+        self._random = random
+        self._next = 0
+
+    def pick(self, now: float, tried: Collection[Key] = ()) -> Key | None:
+        """The next key in turn that does not rest, has room and is not in ``tried``; None where there is none.
+
+        Round robin: among keys that are always available, uses differ by at most one.
+        """
+        keys, limit, start = self.keys, self.limit, self._next
+        for step in range(len(keys)):
+            position = (start + step) % len(keys)
+            key = keys[position]
+            if key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried:
+                self._next = position + 1
+                return key
+        return None
+
+    def has(self, now: float, tried: Collection[Key]) -> bool:
+        """Whether :meth:`pick` would find a key."""
+        limit = self.limit
+        return any(
+            key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried for key in self.keys
+        )
+
+    def soonest(self) -> float:
+        """When the first key stops resting; in the past where one does not rest."""
+        return min(key.rest_until for key in self.keys)
+
+    def struck(self, key: Key, error: LLMError, now: float) -> None:
+        """Let a key rest as an error demands; other errors leave it as it is."""
+        wait = error.retry_after
+        if isinstance(error, RateLimitError):
+            seconds = self._rest(UNHINTED_REST, key) * (0.9 + 0.2 * self._random()) if wait is None else wait
+        elif isinstance(error, (AuthenticationError, PermissionDeniedError)):
+            seconds = self._rest(REFUSED_REST, key)
+        elif isinstance(error, QuotaExceededError):
+            seconds = max(self._rest(QUOTA_REST, key), wait or 0.0)
+        elif wait is not None:
+            seconds = wait
+        else:
+            return
+        key.strikes += 1
+        key.struck_at = now
+        key.resting = error
+        key.rest_until = max(key.rest_until, now + seconds)
+
+    def worked(self, key: Key, started: float) -> None:
+        """A call with this key was answered; one that started before the last refusal says nothing."""
+        if key.strikes and started >= key.struck_at:
+            key.strikes = 0
+            key.resting = None
+
+    @staticmethod
+    def _rest(bounds: tuple[float, float], key: Key) -> float:
+        first, most = bounds
+        return min(first * 2.0 ** min(key.strikes, 32), most)
+
+    def states(self, now: float) -> tuple[KeyState, ...]:
+        """Every key's state as data."""
+        return tuple(_state(key, now) for key in self.keys)
+
+
+def _state(key: Key, now: float) -> KeyState:
+    left = max(0.0, key.rest_until - now)
+    status, reason = "healthy", None
+    if left and key.resting is not None:
+        status = "cooling" if isinstance(key.resting, RateLimitError) or key.resting.retry_after is not None else "out"
+        reason = key.resting.message
+    return KeyState(key.label, status, left, reason, key.in_flight, key.uses)
+
+
+def make_keys(name: str, secrets: tuple[Secret, ...]) -> list[Key]:
+    """Keys labelled ``name#1``, ``name#2``, …; where there are no secrets, one key without."""
+    if not secrets:
+        return [Key(f"{name}#none", None)]
+    return [Key(f"{name}#{number}", secret) for number, secret in enumerate(secrets, 1)]

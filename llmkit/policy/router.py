@@ -1,0 +1,378 @@
+"""Which instance and which key a call gets, at once or after how long a wait.
+
+The router holds every instance's state behind one lock, which is held for the length of a computation only. A call that nothing
+can serve now is *parked*: it waits, through the runtime, for a slot that is handed to it in order of arrival, or for the end of
+the soonest rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from llmkit.errors import (
+    AuthenticationError,
+    ConfigError,
+    LLMError,
+    NoInstanceAvailable,
+    PermissionDeniedError,
+    QueueFullError,
+    QuotaExceededError,
+    RateLimitError,
+)
+from llmkit.policy.keys import Key, KeyPool, KeyState
+from llmkit.policy.strategies import Strategy
+from llmkit.provider import Provider
+from llmkit.runtime import Waiter
+from llmkit.values.calls import Call
+from llmkit.values.instances import Instance, Task
+from llmkit.values.options import NO_OPTIONS, Options
+
+ANY_MODEL = "*"
+"""The model of an instance that serves whichever model a call names."""
+LATENCY_DECAY = 0.3
+"""Share of the newest measurement in an instance's average latency."""
+
+
+@attrs.define(eq=False)
+class Route:
+    """An instance at work: its provider, its keys, and what is known of it."""
+
+    instance: Instance
+    provider: Provider
+    keys: KeyPool
+    name: str
+    position: int = 0
+    enabled: bool = True
+    on_demand: bool = False
+    """Made for a call that named its model; serves no call that names none."""
+    in_flight: int = 0
+    uses: int = 0
+    last_given: int = 0
+    latency: float | None = None
+    waiting: deque[Parked] = attrs.field(factory=deque)
+
+    def has_room(self) -> bool:
+        """Whether its limit on calls in flight leaves room."""
+        limit = self.instance.max_concurrency
+        return limit is None or self.in_flight < limit
+
+    def serves(self, model: str) -> bool:
+        """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
+        return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
+
+
+@attrs.define(eq=False)
+class Lease:
+    """One call's hold on an instance and a key, until the answer or the stream has ended."""
+
+    router: Router
+    route: Route
+    key: Key
+    started: float
+    released: bool = False
+
+    def release(self, now: float, error: LLMError | None = None, answered: bool = False) -> None:
+        """Give back, and hand on to whoever waits. Calling it again does nothing.
+
+        :param error: what went wrong; may let the key rest.
+        :param answered: True where an answer came, so that its time counts.
+        """
+        self.router.release(self, now, error, answered)
+
+
+@attrs.define(eq=False)
+class Parked:
+    """A call that waits. ``lease`` is set before ``waiter`` is woken, where a slot was handed over."""
+
+    waiter: Waiter
+    until: float | None
+    """When the soonest rest ends; None where only a slot is missing."""
+    error: LLMError
+    """What to raise if the wait is too long."""
+    lease: Lease | None = None
+    gone: bool = False
+
+
+@attrs.define
+class Tried:
+    """What one call has tried already."""
+
+    routes: set[Route] = attrs.field(factory=set)
+    keys: set[Key] = attrs.field(factory=set)
+
+
+class Router:
+    """Every instance of a client, and whose turn it is."""
+
+    def __init__(self, strategy: Strategy, tasks: Iterable[Task] = (), max_pending: int = 10_000) -> None:
+        self.strategy = strategy
+        self.tasks = {task.name: task for task in tasks}
+        self.max_pending = max_pending
+        self._routes: dict[str, Route] = {}
+        self._lock = threading.Lock()
+        self._tiers: dict[tuple[str | None, str | None, str | None, tuple[str, ...]], list[list[Route]]] = {}
+        self._given = 0
+        self._pending: dict[int, Parked] = {}
+
+    # ------------------------------------------------------------------------------------------- instances
+
+    def add(self, route: Route) -> None:
+        """Take in an instance.
+
+        :raises ConfigError: if its name is taken.
+        """
+        with self._lock:
+            if route.name in self._routes:
+                raise ConfigError(f"two instances are named {route.name!r}")
+            route.position = max((other.position for other in self._routes.values()), default=-1) + 1
+            self._routes[route.name] = route
+            self._changed()
+
+    def remove(self, name: str) -> Route:
+        """Take out an instance; its calls in flight go on unharmed.
+
+        :raises ConfigError: if there is none of that name.
+        """
+        with self._lock:
+            route = self._named(name)
+            del self._routes[name]
+            self._changed()
+            return route
+
+    def enable(self, name: str, enabled: bool) -> None:
+        """Switch an instance on or off; its calls in flight go on unharmed.
+
+        :raises ConfigError: if there is none of that name.
+        """
+        with self._lock:
+            self._named(name).enabled = enabled
+            self._changed()
+
+    def routes(self) -> tuple[Route, ...]:
+        """All instances, in the order in which they were added."""
+        with self._lock:
+            return tuple(self._routes.values())
+
+    def route(self, name: str) -> Route:
+        """One instance.
+
+        :raises ConfigError: if there is none of that name.
+        """
+        with self._lock:
+            return self._named(name)
+
+    def options(self, call: Call[object], route: Route, options: Options) -> Options:
+        """A call's options over the instance's defaults over the task's."""
+        defaults = route.instance.options
+        task = self.tasks.get(call.task) if call.task is not None else None
+        if task is not None:
+            defaults = defaults.over(task.defaults)
+        return options if defaults is NO_OPTIONS else options.over(defaults)
+
+    def key_states(self, now: float) -> dict[str, tuple[KeyState, ...]]:
+        """Every instance's keys, as data."""
+        with self._lock:
+            return {name: route.keys.states(now) for name, route in self._routes.items()}
+
+    def reset_locks(self) -> None:
+        """Start afresh in a forked child: no lock is held, no call is in flight, nobody waits."""
+        self._lock = threading.Lock()
+        self._pending = {}
+        for route in self._routes.values():
+            route.in_flight = 0
+            route.waiting = deque()
+            for key in route.keys.keys:
+                key.in_flight = 0
+
+    # ------------------------------------------------------------------------------------------- whose turn it is
+
+    def admit(self, call: Call[object], tried: Tried, now: float, waiter: Callable[[], Waiter]) -> Lease | Parked:
+        """A lease for ``call``, or a place in the queue.
+
+        What has not been tried comes first; what has been tried serves again when nothing else can. The models of ``fallbacks``
+        come after the call's own.
+
+        :raises ConfigError: if no instance could ever serve the call.
+        :raises QueueFullError: if ``max_pending`` calls wait already.
+        """
+        with self._lock:
+            tiers = self._candidates(call)
+            for routes in tiers:
+                if (lease := self._lease_from(routes, tried, now)) is not None:
+                    return lease
+            if tried.keys:
+                for routes in tiers:
+                    if (lease := self._lease_from(routes, NOTHING_TRIED, now)) is not None:
+                        return lease
+            return self._park([route for routes in tiers for route in routes], now, waiter())
+
+    def untried(self, call: Call[object], tried: Tried, now: float) -> bool:
+        """Whether something that the call has not tried could serve it right now."""
+        with self._lock:
+            return any(
+                route.has_room() and route.keys.has(now, tried.keys) for routes in self._candidates(call) for route in routes
+            )
+
+    def release(self, lease: Lease, now: float, error: LLMError | None, answered: bool) -> None:
+        """See :meth:`Lease.release`."""
+        with self._lock:
+            if lease.released:
+                return
+            lease.released = True
+            route, key = lease.route, lease.key
+            route.in_flight -= 1
+            key.in_flight -= 1
+            if error is not None:
+                route.keys.struck(key, error, now)
+            elif answered:
+                route.keys.worked(key, lease.started)
+                seconds = now - lease.started
+                route.latency = seconds if route.latency is None else route.latency + LATENCY_DECAY * (seconds - route.latency)
+            if route.waiting:
+                self._hand_over(route, now)
+
+    def leave(self, parked: Parked, now: float) -> None:
+        """A parked call stops waiting; a slot that was handed to it meanwhile goes to the next."""
+        with self._lock:
+            parked.gone = True
+            self._pending.pop(id(parked), None)
+            lease = parked.lease
+        if lease is not None:
+            lease.release(now)
+
+    def unpark(self, parked: Parked) -> Lease | None:
+        """The lease a parked call was handed, or None where it is to ask again."""
+        with self._lock:
+            parked.gone = True
+            self._pending.pop(id(parked), None)
+            return parked.lease
+
+    # ------------------------------------------------------------------------------------------- under the lock
+
+    def _named(self, name: str) -> Route:
+        route = self._routes.get(name)
+        if route is None:
+            raise ConfigError(f"no instance is named {name!r}; there are {', '.join(self._routes) or 'none'}")
+        return route
+
+    def _changed(self) -> None:
+        self._tiers.clear()
+        for parked in self._pending.values():
+            parked.waiter.wake()
+
+    def _candidates(self, call: Call[object]) -> list[list[Route]]:
+        question = (call.instance, call.model, call.task, call.fallbacks)
+        tiers = self._tiers.get(question)
+        if tiers is None:
+            tiers = self._find(call)
+            if len(self._tiers) > 1000:
+                self._tiers.clear()
+            self._tiers[question] = tiers
+        return tiers
+
+    def _find(self, call: Call[object]) -> list[list[Route]]:
+        """The instances that could serve a call, most wanted first: its own, then each fallback model's."""
+        routes = list(self._routes.values())
+        if call.instance is not None:
+            own = [self._named(call.instance)]
+        elif call.model is not None:
+            own = [route for route in routes if route.serves(call.model)]
+        else:
+            own = [route for route in routes if not route.on_demand and route.instance.model != ANY_MODEL]
+        if call.task is not None:
+            if call.task not in self.tasks and not any(call.task in route.instance.tasks for route in routes):
+                raise ConfigError(f"no task is named {call.task!r}; there are {', '.join(sorted(self._task_names())) or 'none'}")
+            if call.instance is None:
+                own = [route for route in own if call.task in route.instance.tasks or route.on_demand]
+        tiers = [own]
+        for model in call.fallbacks:
+            taken = {route for routes_ in tiers for route in routes_}
+            tiers.append([route for route in routes if route.serves(model) and route not in taken])
+        enabled = [[route for route in tier if route.enabled] for tier in tiers]
+        if not any(enabled):
+            raise self._nobody(call, [route for tier in tiers for route in tier])
+        return [tier for tier in enabled if tier]
+
+    def _task_names(self) -> set[str]:
+        return {*self.tasks, *(task for route in self._routes.values() for task in route.instance.tasks)}
+
+    def _nobody(self, call: Call[object], disabled: list[Route]) -> LLMError:
+        if disabled:
+            names = ", ".join(route.name for route in disabled)
+            return NoInstanceAvailable(f"every instance that could serve the call is disabled: {names}")
+        wanted = [f"model {call.model!r}" if call.model else "", f"task {call.task!r}" if call.task else ""]
+        said = " and ".join(filter(None, wanted)) or "the call"
+        return ConfigError(f"no instance serves {said}; there are {', '.join(self._routes) or 'none'}")
+
+    def _lease_from(self, routes: list[Route], tried: Tried, now: float) -> Lease | None:
+        able = [route for route in routes if route.has_room() and route.keys.has(now, tried.keys)]
+        if tried.routes and len(able) > 1:
+            able = [route for route in able if route not in tried.routes] or able
+        if not able:
+            return None
+        route = able[0] if len(able) == 1 else self.strategy.choose(able, now)
+        return self._give(route, now, tried)
+
+    def _give(self, route: Route, now: float, tried: Tried) -> Lease | None:
+        key = route.keys.pick(now, tried.keys)
+        if key is None:
+            return None
+        self._given += 1
+        route.last_given = self._given
+        route.uses += 1
+        route.in_flight += 1
+        key.uses += 1
+        key.in_flight += 1
+        return Lease(self, route, key, now)
+
+    def _hand_over(self, route: Route, now: float) -> None:
+        while route.waiting and route.has_room():
+            parked = route.waiting[0]
+            if parked.gone or parked.lease is not None:
+                route.waiting.popleft()
+                continue
+            lease = self._give(route, now, NOTHING_TRIED)
+            if lease is None:
+                return
+            route.waiting.popleft()
+            parked.lease = lease
+            parked.waiter.wake()
+
+    def _park(self, routes: list[Route], now: float, waiter: Waiter) -> Parked:
+        if len(self._pending) >= self.max_pending:
+            raise QueueFullError(f"{self.max_pending} calls are waiting already (max_pending)")
+        resting = [route for route in routes if route.keys.soonest() > now]
+        full = [route for route in routes if route.keys.soonest() <= now]
+        until = min((route.keys.soonest() for route in resting), default=None)
+        parked = Parked(waiter, None if full else until, _why(resting, now, until))
+        self._pending[id(parked)] = parked
+        for route in full:
+            route.waiting.append(parked)
+        return parked
+
+
+NOTHING_TRIED = Tried()
+
+
+def _why(resting: list[Route], now: float, until: float | None) -> LLMError:
+    """The error for a call that nothing can serve, from the reasons for which the keys rest."""
+    keys = [key for route in resting for key in route.keys.keys if key.resting is not None]
+    labels = ", ".join(key.label for key in keys[:10]) + (", …" if len(keys) > 10 else "")
+    seconds = None if until is None else max(0.0, until - now)
+    reasons = [key.resting for key in keys]
+    for cls, said in (
+        (AuthenticationError, "every key was refused"),
+        (PermissionDeniedError, "every key lacks the permission"),
+        (QuotaExceededError, "every key is out of quota"),
+        (RateLimitError, "every key is rate limited"),
+    ):
+        if reasons and all(isinstance(reason, cls) for reason in reasons):
+            first = reasons[0]
+            return cls(
+                f"{said}: {labels}", provider=first.provider, status=first.status, retry_after=seconds, vendor_code=first.vendor_code
+            )
+    return NoInstanceAvailable(f"nothing can serve the call now; resting keys: {labels or 'none'}", retry_after=seconds)

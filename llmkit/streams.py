@@ -1,0 +1,154 @@
+"""What ``client.stream(...)`` returns: an answer to iterate, in either colour."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from types import TracebackType
+
+from llmkit.finish import drain, finish
+from llmkit.flow.kit import Kit
+from llmkit.flow.stream import OpenStream, close_stream, open_stream, read_stream
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Completion
+from llmkit.values.events import Event
+
+
+class _StreamFace:
+    """What both colours share."""
+
+    def __init__(self, kit: Kit, call: ChatCall) -> None:
+        self._kit = kit
+        self._call = call
+        self._opened: OpenStream | None = None
+
+    @property
+    def partial(self) -> Completion | None:
+        """What has come so far; None before the stream is open."""
+        return None if self._opened is None else self._opened.completion(self._kit.runtime.now())
+
+    @property
+    def instance(self) -> str | None:
+        """Name of the instance that answers; None before the stream is open."""
+        return None if self._opened is None else self._opened.lease.route.name
+
+
+class Stream(_StreamFace):
+    """A streamed answer, read with ``for event in stream``.
+
+    Used in a ``with`` block it is open when the block begins, and closed when it ends, read or not. Without one it opens at the
+    first event and closes after the last, or when it is dropped.
+    """
+
+    _events: Iterator[Event] | None = None
+
+    def _open(self) -> Iterator[Event]:
+        if self._events is None:
+            self._opened = finish(open_stream(self._kit, self._call))
+            self._events = drain(read_stream(self._kit, self._opened))
+        return self._events
+
+    def __enter__(self) -> Stream:
+        self._open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._open()
+
+    def __next__(self) -> Event:
+        return next(self._open())
+
+    def completion(self) -> Completion:
+        """The whole answer; reads what has not been read yet.
+
+        :raises StreamInterrupted: if the stream broke or was closed before its end.
+        """
+        events = self._open()
+        for _ in events:
+            pass
+        assert self._opened is not None
+        return _whole(self._opened, self._kit)
+
+    def text(self) -> str:
+        """The whole answer's text; reads what has not been read yet."""
+        return self.completion().text
+
+    def close(self) -> None:
+        """Stop reading and close the connection. May be called twice."""
+        if self._opened is not None:
+            finish(close_stream(self._kit, self._opened))
+        if self._events is not None:
+            self._events.close()  # type: ignore[attr-defined]
+
+
+class AsyncStream(_StreamFace):
+    """A streamed answer, read with ``async for event in stream``.
+
+    Used in an ``async with`` block it is open when the block begins, and closed when it ends, read or not. Without one it opens at
+    the first event and closes after the last.
+    """
+
+    _events: AsyncGenerator[Event, None] | None = None
+
+    async def _open(self) -> AsyncGenerator[Event, None]:
+        if self._events is None:
+            self._opened = await open_stream(self._kit, self._call)
+            self._events = read_stream(self._kit, self._opened)
+        return self._events
+
+    async def __aenter__(self) -> AsyncStream:
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self._events if self._events is not None else self._opening()
+
+    async def _opening(self) -> AsyncGenerator[Event, None]:
+        events = await self._open()
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
+
+    async def __anext__(self) -> Event:
+        return await (await self._open()).__anext__()
+
+    async def completion(self) -> Completion:
+        """The whole answer; reads what has not been read yet.
+
+        :raises StreamInterrupted: if the stream broke or was closed before its end.
+        """
+        async for _ in await self._open():
+            pass
+        assert self._opened is not None
+        return _whole(self._opened, self._kit)
+
+    async def text(self) -> str:
+        """The whole answer's text; reads what has not been read yet."""
+        return (await self.completion()).text
+
+    async def close(self) -> None:
+        """Stop reading and close the connection. May be called twice."""
+        if self._opened is not None:
+            await close_stream(self._kit, self._opened)
+        if self._events is not None:
+            await self._events.aclose()
+
+
+def _whole(stream: OpenStream, kit: Kit) -> Completion:
+    completion = stream.completion(kit.runtime.now())
+    if stream.ended:
+        return completion
+    from llmkit.errors import StreamInterrupted
+
+    raise StreamInterrupted(
+        "the stream was not read to its end", instance=stream.lease.route.name, partial=completion, attempts=stream.trail.attempts
+    )

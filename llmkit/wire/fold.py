@@ -1,0 +1,111 @@
+"""Folding a stream's events into the completion they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from llmkit.values.completion import Completion, FinishReason
+from llmkit.values.events import (
+    Event,
+    PartDone,
+    RawEvent,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamFinished,
+    StreamStarted,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from llmkit.values.messages import Message, Part, Reasoning, Refusal, Text, ToolCall
+from llmkit.wire.json import tool_arguments
+
+
+def fold(events: Iterable[Event], provider: str | None = None) -> Completion:
+    """What ``events`` add up to, complete or not; the caller knows whether the stream had ended.
+
+    :param provider: whose events they are; reasoning is bound to it.
+    """
+    choices: dict[int, _Choice] = {}
+    model = id_ = usage = raw = None
+    reason, raw_reason = FinishReason.UNKNOWN, None
+    for event in events:
+        kind = type(event)
+        if kind is UsageReported:
+            usage = event.usage  # type: ignore[union-attr]
+        elif kind is StreamStarted:
+            model, id_ = event.model or model, event.id or id_  # type: ignore[union-attr]
+        elif kind is RawEvent:
+            raw = event.data  # type: ignore[union-attr]
+        elif kind is StreamFinished:
+            choices.setdefault(event.choice, _Choice(provider))  # type: ignore[union-attr]
+            if event.choice == 0:  # type: ignore[union-attr]
+                reason, raw_reason = event.finish_reason, event.raw_finish_reason  # type: ignore[union-attr]
+        else:
+            choice = choices.get(event.choice)  # type: ignore[union-attr]
+            if choice is None:
+                choice = choices[event.choice] = _Choice(provider)  # type: ignore[union-attr]
+            choice.add(event)
+    messages = [choices[number].message() for number in sorted(choices)] or [Message("assistant")]
+    return Completion(
+        messages[0], reason, raw_reason, usage, model, id_, alternatives=tuple(messages[1:]), raw=raw, provider=provider
+    )
+
+
+class _Choice:
+    """One answer under construction: its parts in the order in which they began."""
+
+    __slots__ = ("calls", "pieces", "provider")
+
+    def __init__(self, provider: str | None) -> None:
+        self.provider = provider
+        self.pieces: list[Any] = []
+        """Whole parts, and lists of deltas of one kind that belong together."""
+        self.calls: dict[int, list[ToolCallDelta]] = {}
+
+    def add(self, event: Event) -> None:
+        kind = type(event)
+        if kind is ToolCallDelta:
+            deltas = self.calls.get(event.position)  # type: ignore[union-attr]
+            if deltas is None:
+                deltas = self.calls[event.position] = []  # type: ignore[union-attr]
+                self.pieces.append(deltas)
+            deltas.append(event)  # type: ignore[arg-type]
+        elif kind is PartDone:
+            self.pieces.append(event.part)  # type: ignore[union-attr]
+        else:
+            last = self.pieces[-1] if self.pieces else None
+            if type(last) is list and type(last[0]) is kind and not _ends_thought(last[-1]):
+                last.append(event)
+            else:
+                self.pieces.append([event])
+
+    def message(self) -> Message:
+        return Message("assistant", tuple([self._part(piece) for piece in self.pieces]))
+
+    def _part(self, piece: Any) -> Part:
+        if type(piece) is not list:
+            return piece  # type: ignore[no-any-return]
+        first = piece[0]
+        if type(first) is TextDelta:
+            return Text("".join([delta.text for delta in piece]))
+        if type(first) is ReasoningDelta:
+            last = piece[-1]
+            return Reasoning("".join([delta.reasoning for delta in piece]), last.signature, last.redacted, self.provider)
+        if type(first) is RefusalDelta:
+            return Refusal("".join([delta.refusal for delta in piece]))
+        return _tool_call(piece)
+
+
+def _ends_thought(event: Event) -> bool:
+    return type(event) is ReasoningDelta and (event.signature is not None or event.redacted is not None)
+
+
+def _tool_call(deltas: list[ToolCallDelta]) -> ToolCall:
+    def first(name: str) -> Any:
+        return next((value for delta in deltas if (value := getattr(delta, name))), None)
+
+    raw = "".join([delta.arguments for delta in deltas])
+    arguments, valid = tool_arguments(raw)
+    return ToolCall(first("id") or f"call_{deltas[0].position}", first("name") or "", arguments, raw, valid, first("extra"))

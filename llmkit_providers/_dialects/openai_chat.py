@@ -1,0 +1,332 @@
+"""The OpenAI chat-completions dialect as a provider: https://platform.openai.com/docs/api-reference/chat
+
+:class:`OpenAIChat` is what every vendor of this dialect shares. A vendor is a subclass that sets class attributes and, where it
+really differs, replaces one of the small methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from llmkit.errors import ConfigError, InvalidRequestError, InvalidResponseError, LLMError
+from llmkit.provider import Provider, error_fields
+from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
+from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.instances import Instance
+from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning, Refusal, Text, ToolResult
+from llmkit.values.options import Options
+from llmkit.values.usage import Usage
+from llmkit.wire.errors import error_for
+from llmkit.wire.http import HttpReply, HttpRequest
+from llmkit.wire.json import dump_json, parse_json, parse_object
+from llmkit_providers._dialects import openai_embeddings
+from llmkit_providers._dialects.openai_decode import content_parts, finish_reason, images, read_usage, tool_calls, word
+from llmkit_providers._dialects.openai_messages import (
+    base64_text,
+    data_url,
+    encode_messages,
+    encode_schema,
+    encode_tools,
+    media_type,
+)
+from llmkit_providers._dialects.openai_stream import OpenAIStream
+
+AUDIO_FORMATS: Mapping[str, str] = {
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+}
+"""Media types as ``input_audio.format``; others go by the part after the slash."""
+
+SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed"})
+TOOLS = frozenset({"tools", "tool_choice"})
+JSON = frozenset({"json", "json_schema"})
+IMAGES = frozenset({"images", "image_urls"})
+CHAT = frozenset({"chat", "stream", "models"}) | SAMPLING | TOOLS | JSON
+"""What nearly every vendor of the dialect can do."""
+
+
+class OpenAIChat(Provider):
+    """A vendor that speaks OpenAI's chat completions."""
+
+    endpoints = ("/chat/completions", "/embeddings", "/models")
+    features = CHAT
+
+    bare_path: ClassVar[str] = ""
+    """Path added to a ``base_url`` that has none."""
+    max_tokens_name: ClassVar[str] = "max_tokens"
+    seed_name: ClassVar[str] = "seed"
+    required_word: ClassVar[str] = "required"
+    """How the vendor says that some tool must be called."""
+    stream_usage: ClassVar[bool] = True
+    """Whether streams tell their usage only if ``stream_options.include_usage`` asks for it."""
+    reasoning_names: ClassVar[tuple[str, ...]] = ("reasoning_content", "reasoning")
+    """Fields of messages and deltas that hold thinking, first non-empty wins."""
+    reasoning_back: ClassVar[str] = ""
+    """Field in which thinking goes back to the vendor; empty where it does not."""
+    refusal_field: ClassVar[bool] = False
+    """Whether assistant messages take ``refusal``; elsewhere it goes back as text."""
+    strict_schemas: ClassVar[bool] = True
+    """Whether tools and JSON schemas take ``strict``."""
+    text_lists: ClassVar[bool] = True
+    """Whether a user's ``content`` may be a list of texts."""
+    file_urls: ClassVar[bool] = False
+    """Whether ``file_data`` may be a URL."""
+    result_names: ClassVar[bool] = False
+    """Whether ``tool`` messages take the tool's ``name``."""
+
+    # ------------------------------------------------------------------------------------------- what goes out
+
+    def root(self, instance: Instance) -> str:
+        """As the base; a ``base_url`` without a path gets :attr:`bare_path`."""
+        root = super().root(instance)
+        if not root:
+            raise ConfigError(f"{self.title or self.name} needs a base_url", provider=self.name)
+        return root + self.bare_path if self.bare_path and not urlsplit(root).path else root
+
+    def url(self, instance: Instance, path: str) -> str:
+        """The URL of an endpoint."""
+        return self.root(instance) + path
+
+    def request(self, method: str, instance: Instance, path: str, body: Mapping[str, Any] | None = None) -> HttpRequest:
+        """A request for an endpoint, with a JSON body if there is one."""
+        if body is None:
+            return HttpRequest(method, self.url(instance, path), {"Accept": "application/json"})
+        return HttpRequest(method, self.url(instance, path), {"Content-Type": "application/json"}, dump_json(body))
+
+    def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
+        """``POST /chat/completions``."""
+        body: dict[str, Any] = {"model": instance.model, "messages": encode_messages(call.messages, self)}
+        body.update(self.parameters(call.options, instance))
+        if call.stream:
+            body["stream"] = True
+            if self.stream_usage:
+                body["stream_options"] = {"include_usage": True}
+        if call.options.extra:
+            body.update(call.options.extra)
+        return self.request("POST", instance, "/chat/completions", body)
+
+    def parameters(self, options: Options, instance: Instance) -> dict[str, Any]:
+        """The body's fields for the options that are set."""
+        named = (
+            (self.max_tokens_name, options.max_tokens),
+            ("temperature", options.temperature),
+            ("top_p", options.top_p),
+            ("stop", None if options.stop is None else list(options.stop)),
+            (self.seed_name, options.seed),
+        )
+        fields: dict[str, Any] = {name: value for name, value in named if value is not None}
+        if options.reasoning_effort is not None:
+            fields.update(self.effort(options.reasoning_effort))
+        if options.tools:
+            fields["tools"] = encode_tools(options.tools, self)
+        if options.tool_choice is not None:
+            fields["tool_choice"] = self.tool_choice(options.tool_choice)
+        if options.response_format == "json":
+            fields["response_format"] = {"type": "json_object"}
+        elif options.response_format is not None:
+            fields["response_format"] = encode_schema(options.response_format, self)
+        return fields
+
+    def effort(self, effort: str) -> dict[str, Any]:
+        """The fields that say how much to think."""
+        return {"reasoning_effort": effort}
+
+    def tool_choice(self, choice: str) -> str | dict[str, Any]:
+        """The ``tool_choice`` field."""
+        if choice in ("auto", "none"):
+            return choice
+        if choice == "required":
+            return self.required_word
+        return {"type": "function", "function": {"name": choice}}
+
+    def call_id(self, call_id: str) -> str:
+        """A tool call's id as the vendor takes it."""
+        return call_id
+
+    def tool_message(self, result: ToolResult) -> dict[str, Any]:
+        """The message for one tool result. Pictures in results have no place in this dialect.
+
+        https://platform.openai.com/docs/api-reference/chat/create: the content of a tool message is text, or text parts.
+        """
+        said = result.content
+        if not isinstance(said, str):
+            if any(type(part) is not Text for part in said):
+                raise InvalidRequestError(f"{self.title}: a tool result holds text only", provider=self.name)
+            said = "".join([part.text for part in said if type(part) is Text])
+        encoded: dict[str, Any] = {"role": "tool", "tool_call_id": self.call_id(result.call_id), "content": said}
+        if self.result_names and result.name:
+            encoded["name"] = result.name
+        return encoded
+
+    def image_part(self, image: Image) -> dict[str, Any]:
+        """A picture: https://platform.openai.com/docs/guides/images-vision"""
+        if image.file_id is not None:
+            raise InvalidRequestError(f"{self.title}: pictures go as data or url, not as file_id", provider=self.name)
+        inner: dict[str, Any] = {"url": image.url if image.url is not None else data_url(image)}
+        if image.detail is not None:
+            inner["detail"] = image.detail
+        return {"type": "image_url", "image_url": inner}
+
+    def audio_part(self, audio: Audio) -> dict[str, Any]:
+        """A sound clip: https://platform.openai.com/docs/guides/audio"""
+        if audio.data is None:
+            raise InvalidRequestError(f"{self.title}: sound goes as data, not as url or file_id", provider=self.name)
+        kind = media_type(audio)
+        spelled = AUDIO_FORMATS.get(kind) or kind.partition("/")[2]
+        return {"type": "input_audio", "input_audio": {"data": base64_text(audio), "format": spelled}}
+
+    def file_part(self, file: File) -> dict[str, Any]:
+        """A document: https://platform.openai.com/docs/guides/pdf-files"""
+        if file.file_id is not None:
+            return {"type": "file", "file": {"file_id": file.file_id}}
+        if file.url is not None and not self.file_urls:
+            raise InvalidRequestError(f"{self.title}: documents go as data or file_id, not as url", provider=self.name)
+        inner = {"filename": file.name or "document.pdf", "file_data": file.url if file.url is not None else data_url(file)}
+        return {"type": "file", "file": inner}
+
+    def send_back(self, thoughts: Sequence[Reasoning], message: dict[str, Any]) -> None:
+        """Put the vendor's own thinking into an assistant message that goes back to it."""
+        text = "".join([thought.text for thought in thoughts])
+        if self.reasoning_back and text:
+            message[self.reasoning_back] = text
+
+    # ------------------------------------------------------------------------------------------- what comes back
+
+    def decode_chat(self, call: ChatCall, reply: HttpReply) -> Completion:
+        """The completion in a whole reply."""
+        document = parse_object(reply.body)
+        self.check(document, reply.headers)
+        return self.completion(document)
+
+    def check(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        """Raise the error that a reply with status 200 holds instead of an answer."""
+        if document.get("choices"):
+            return
+        if document.get("error") or document.get("object") == "error":
+            raise self.inner_error(document, headers)
+
+    def completion(self, document: dict[str, Any]) -> Completion:
+        """The completion in a parsed reply.
+
+        :raises InvalidResponseError: if it has no choices.
+        """
+        choices = document.get("choices")
+        if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+            raise InvalidResponseError("the reply has no choices", provider=self.name)
+        first = choices[0]
+        message = self.message(first)
+        reason = first.get("finish_reason")
+        return Completion(
+            message,
+            finish_reason(reason, bool(message.tool_calls)),
+            word(reason),
+            self.usage_in(document),
+            word(document.get("model")),
+            word(document.get("id")),
+            tuple([self.message(choice) for choice in choices[1:]]),
+            raw=document,
+        )
+
+    def message(self, choice: Mapping[str, Any]) -> Message:
+        """The message of a choice; an empty one where a filter has taken it away."""
+        message = choice.get("message")
+        if not isinstance(message, dict):
+            return Message("assistant", ())
+        parts: list[Part] = [*self.thoughts(message), *content_parts(message.get("content"), self.name), *images(message)]
+        if isinstance(message.get("refusal"), str) and message["refusal"]:
+            parts.append(Refusal(message["refusal"]))
+        parts += tool_calls(message, self.name)
+        return Message("assistant", parts)
+
+    def thoughts(self, message: Mapping[str, Any]) -> list[Reasoning]:
+        """The thinking of a whole message."""
+        text = self.thought(message)
+        return [Reasoning(text, provider=self.name)] if text else []
+
+    def thought(self, message: Mapping[str, Any]) -> str:
+        """The thinking in a message or a delta; empty where there is none."""
+        for name in self.reasoning_names:
+            text = message.get(name)
+            if text and isinstance(text, str):
+                return text
+        return ""
+
+    def usage_in(self, document: Mapping[str, Any]) -> Usage | None:
+        """The usage that a reply, or a chunk of a stream, tells."""
+        return self.usage(document.get("usage"))
+
+    def usage(self, usage: Any) -> Usage | None:
+        """The tokens in a ``usage`` object."""
+        return read_usage(usage)
+
+    def decoder(self, call: ChatCall, headers: Mapping[str, str]) -> OpenAIStream:
+        """A decoder for one streamed reply."""
+        return OpenAIStream(self, headers)
+
+    # ------------------------------------------------------------------------------------------- errors
+
+    def error(self, reply: HttpReply) -> LLMError:
+        """The typed error for a reply whose status is not 2xx."""
+        try:
+            document = parse_json(reply.body) if reply.body else None
+        except InvalidResponseError:
+            document = None
+        message, codes = self.error_words(document) if document else error_fields(reply.body)
+        return error_for(reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body)
+
+    def inner_error(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> LLMError:
+        """The typed error for an error document under status 200, or in a stream. A numeric code in it is the HTTP status that
+        the vendor would have sent (OpenRouter: https://openrouter.ai/docs/api-reference/errors, vLLM)."""
+        message, codes = self.error_words(document)
+        status = next((int(code) for code in codes if len(code) == 3 and code.isdigit() and code[0] in "45"), None)
+        return error_for(
+            status,
+            message or "the vendor reported an error without a message",
+            codes=codes,
+            provider=self.name,
+            headers=headers,
+            body=dump_json(document),
+        )
+
+    def error_words(self, document: Any) -> tuple[str, tuple[str, ...]]:
+        """The message and the codes (most specific first) of a parsed error body."""
+        return error_fields(document if isinstance(document, Mapping) else dump_json(document))
+
+    # ------------------------------------------------------------------------------------------- embeddings, models
+
+    def encode_embed(self, call: EmbedCall, instance: Instance) -> HttpRequest:
+        """``POST /embeddings``."""
+        if "embeddings" not in self.features:
+            raise self.cannot("embeddings")
+        if call.dimensions is not None and "dimensions" not in self.features:
+            raise self.cannot("dimensions")
+        return self.request("POST", instance, "/embeddings", openai_embeddings.encode(call, instance))
+
+    def decode_embed(self, call: EmbedCall, reply: HttpReply) -> Embeddings:
+        """The vectors in a reply, in the order of the texts."""
+        document = parse_object(reply.body)
+        if document.get("error") or document.get("object") == "error":
+            raise self.inner_error(document, reply.headers)
+        return openai_embeddings.decode(document, self.usage_in(document), self.vector)
+
+    def vector(self, embedding: Any) -> tuple[float, ...]:
+        """One embedding as numbers."""
+        return openai_embeddings.vector(embedding)
+
+    def encode_models(self, call: ModelsCall, instance: Instance) -> HttpRequest:
+        """``GET /models``."""
+        if "models" not in self.features:
+            raise self.cannot("models")
+        return self.request("GET", instance, "/models")
+
+    def decode_models(self, call: ModelsCall, reply: HttpReply) -> ModelList:
+        """The models in a reply."""
+        document = parse_json(reply.body)
+        if isinstance(document, dict) and document.get("error"):
+            raise self.inner_error(document, reply.headers)
+        return openai_embeddings.models(document, self.name)

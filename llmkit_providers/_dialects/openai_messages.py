@@ -1,0 +1,213 @@
+"""Writing messages, tools and answer formats in the OpenAI chat-completions dialect:
+https://platform.openai.com/docs/api-reference/chat/create"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmkit.errors import InvalidRequestError
+from llmkit.values.messages import (
+    Audio,
+    File,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolCall,
+    ToolResult,
+    VendorPart,
+)
+from llmkit.values.options import ToolLike
+from llmkit.values.tools import JsonSchema, Tool
+from llmkit.wire.json import dump_json
+
+if TYPE_CHECKING:
+    from llmkit_providers._dialects.openai_chat import OpenAIChat
+
+_MAGIC = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF", "application/pdf"),
+)
+
+
+def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dict[str, Any]]:
+    """The ``messages`` field. A tool result becomes a ``tool`` message of its own, ahead of what else its message says."""
+    encoded: list[dict[str, Any]] = []
+    for message in messages:
+        results = [part for part in message.content if type(part) is ToolResult]
+        encoded += [vendor.tool_message(result) for result in results]
+        if results and len(results) == len(message.content):
+            continue
+        if message.role == "tool":
+            raise InvalidRequestError("a tool message holds tool results only")
+        encoded.append(_message(message, vendor))
+    return encoded
+
+
+def _message(message: Message, vendor: OpenAIChat) -> dict[str, Any]:
+    if message.role == "assistant":
+        encoded = _assistant(message, vendor)
+    else:
+        encoded = {"role": message.role, "content": content(message.content, vendor, lists=message.role == "user")}
+    if message.name is not None:
+        encoded["name"] = message.name
+    encoded.update(own(message.extra, vendor))
+    return encoded
+
+
+def _assistant(message: Message, vendor: OpenAIChat) -> dict[str, Any]:
+    said: list[Part] = []
+    calls: list[dict[str, Any]] = []
+    encoded: dict[str, Any] = {"role": "assistant", "content": None}
+    for part in message.content:
+        if type(part) is ToolCall:
+            calls.append(_call(part, vendor))
+        elif type(part) is Refusal and vendor.refusal_field:
+            encoded["refusal"] = encoded.get("refusal", "") + part.text
+        elif type(part) is Refusal:
+            said.append(Text(part.text))
+        elif type(part) is Reasoning:
+            encoded.update(own(part.extra, vendor))
+        elif type(part) is not ToolResult:
+            said.append(part)
+    if said:
+        encoded["content"] = content(said, vendor, lists=False)
+    if calls:
+        encoded["tool_calls"] = calls
+    elif not said and "refusal" not in encoded:
+        encoded["content"] = ""
+    thoughts = [part for part in message.content if type(part) is Reasoning and part.provider in (None, vendor.name)]
+    if thoughts:
+        vendor.send_back(thoughts, encoded)
+    return encoded
+
+
+def _call(call: ToolCall, vendor: OpenAIChat) -> dict[str, Any]:
+    arguments = call.raw if call.raw and (not call.valid or call.raw.lstrip().startswith("{")) else None
+    if arguments is None:
+        arguments = dump_json(dict(call.arguments)).decode()
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": vendor.call_id(call.id), "type": "function", "function": function, **own(call.extra, vendor)}
+
+
+def own(extra: Mapping[str, Any] | None, vendor: OpenAIChat) -> Mapping[str, Any]:
+    """What ``extra`` holds for this vendor."""
+    mine = extra.get(vendor.name) if extra else None
+    return mine if isinstance(mine, Mapping) else {}
+
+
+def content(parts: Sequence[Part], vendor: OpenAIChat, *, lists: bool) -> str | list[dict[str, Any]]:
+    """Parts as a ``content`` field: one text, or a list. Texts alone are joined unless ``lists``, because many servers take a
+    list from users only."""
+    texts = [part for part in parts if type(part) is Text and not own(part.extra, vendor)]
+    if len(texts) == len(parts) and (len(texts) < 2 or not lists or not vendor.text_lists):
+        return "".join([part.text for part in texts])
+    encoded = []
+    for part in parts:
+        if type(part) is VendorPart:
+            if part.provider == vendor.name:
+                encoded.append(dict(part.data))
+        elif type(part) not in (Reasoning, ToolResult):
+            encoded.append(_part(part, vendor))
+    return encoded
+
+
+def _part(part: Part, vendor: OpenAIChat) -> dict[str, Any]:
+    if type(part) is Text:
+        return {"type": "text", "text": part.text, **own(part.extra, vendor)}
+    if type(part) is Image:
+        return {**vendor.image_part(part), **own(part.extra, vendor)}
+    if type(part) is Audio:
+        return {**vendor.audio_part(part), **own(part.extra, vendor)}
+    if type(part) is File:
+        return {**vendor.file_part(part), **own(part.extra, vendor)}
+    raise InvalidRequestError(f"a {part.type} part cannot stand in this message")
+
+
+def media_type(part: Image | Audio | File) -> str:
+    """The media type of a part's data: given, or told by its first bytes.
+
+    :raises InvalidRequestError: if it is not given and cannot be told.
+    """
+    data = part.data or b""
+    if part.media_type:
+        return part.media_type
+    if data[:4] == b"RIFF" and data[8:12] in (b"WEBP", b"WAVE"):
+        return "image/webp" if data[8:12] == b"WEBP" else "audio/wav"
+    if type(part) is Audio and (data[:3] == b"ID3" or data[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")):
+        return "audio/mpeg"
+    for start, found in _MAGIC:
+        if data.startswith(start):
+            return found
+    raise InvalidRequestError(f"{type(part).__name__}: give media_type, it cannot be told from the data")
+
+
+def data_url(part: Image | Audio | File) -> str:
+    """A part's data as a ``data:`` URL."""
+    return f"data:{media_type(part)};base64,{base64_text(part)}"
+
+
+def base64_text(part: Image | Audio | File) -> str:
+    """A part's data in base64."""
+    return base64.b64encode(part.data or b"").decode("ascii")
+
+
+def encode_tools(tools: Sequence[ToolLike], vendor: OpenAIChat) -> list[dict[str, Any]]:
+    """The ``tools`` field; mappings go out as they are."""
+    return [_tool(tool, vendor) if isinstance(tool, Tool) else dict(tool) for tool in tools]
+
+
+def _tool(tool: Tool, vendor: OpenAIChat) -> dict[str, Any]:
+    strict = bool(tool.strict) and vendor.strict_schemas
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = strict_schema(tool.parameters) if strict else tool.parameters
+    if tool.strict is not None and vendor.strict_schemas:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def encode_schema(wanted: JsonSchema, vendor: OpenAIChat) -> dict[str, Any]:
+    """The ``response_format`` for a JSON schema: https://platform.openai.com/docs/guides/structured-outputs"""
+    strict = bool(wanted.strict) and vendor.strict_schemas
+    inner: dict[str, Any] = {"name": wanted.name}
+    if wanted.description:
+        inner["description"] = wanted.description
+    inner["schema"] = strict_schema(wanted.schema) if strict else wanted.schema
+    if wanted.strict is not None and vendor.strict_schemas:
+        inner["strict"] = wanted.strict
+    return {"type": "json_schema", "json_schema": inner}
+
+
+def strict_schema(schema: Any) -> Any:
+    """A JSON schema under the rules of strict mode: every object closed and every property required.
+
+    https://platform.openai.com/docs/guides/structured-outputs#supported-schemas. What the schema says itself
+    (``additionalProperties: true``) is left alone; the vendor refuses what it cannot enforce.
+    """
+    if isinstance(schema, (list, tuple)):
+        return [strict_schema(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    closed = {name: _inner(name, value) for name, value in schema.items()}
+    if isinstance(schema.get("properties"), Mapping):
+        closed.setdefault("additionalProperties", False)
+        closed["required"] = list(schema["properties"])
+    elif schema.get("type") == "object":
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def _inner(name: str, value: Any) -> Any:
+    if name in ("enum", "const", "default", "examples"):
+        return value
+    if name in ("properties", "$defs", "definitions") and isinstance(value, Mapping):
+        return {key: strict_schema(item) for key, item in value.items()}
+    return strict_schema(value)

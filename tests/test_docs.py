@@ -1,0 +1,161 @@
+"""The documentation tells the truth: its programs run, its configurations load, its commands are the ones that CI runs.
+
+A fenced ``python`` block is a whole program and is run against the simulator, unless its info string says ``no-run:`` and why.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import llmkit
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted(ROOT.glob("examples/*/README.md"))
+TRY = 'python3 -m venv .venv && .venv/bin/pip install ".[cli]" && .venv/bin/llmkit demo'
+TEST = "python3 -m venv .venv-tox && .venv-tox/bin/pip install tox && .venv-tox/bin/tox"
+KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY")
+
+
+class Block(NamedTuple):
+    """A fenced block: where it is, what it says about itself, its text."""
+
+    where: str
+    line: int
+    language: str
+    info: str
+    text: str
+
+    @property
+    def runs(self) -> bool:
+        return not self.info.startswith("no-run")
+
+
+def blocks(*languages: str) -> list[Block]:
+    """The fenced blocks of these languages on all pages."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(r"^```(\w+)[ ]*(.*)\n((?s:.*?))^```$", text, re.MULTILINE):
+            line = text.count("\n", 0, match.start()) + 2
+            found.append(Block(page.relative_to(ROOT).as_posix(), line, *match.groups()))
+    return [block for block in found if block.language in languages]
+
+
+PROGRAMS = [block for block in blocks("python") if block.runs]
+
+
+def label(block: Block) -> str:
+    return f"{block.where}:{block.line}"
+
+
+@pytest.fixture(scope="module")
+def vendors() -> Iterator[None]:
+    """Simulated vendors on this machine, where the real ones would be; the echo example's server, too."""
+    from llmkit.simulator import Simulator
+
+    with pytest.MonkeyPatch.context() as patch, Simulator() as simulator:
+        point_vendors_at(simulator, patch)
+        yield
+
+
+def point_vendors_at(simulator: object, patch: pytest.MonkeyPatch) -> None:
+    """Let every vendor that the simulator knows have its API root there."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group="llmkit.simulators"):
+        (provider,) = entry_points(group="llmkit.providers", name=point.name)
+        patch.setattr(provider.load(), "base_url", simulator.base_url(point.name))  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Keys of no worth in the environment, an empty folder to stand in, and no client left from before or for after."""
+    for name in KEYS:
+        monkeypatch.setenv(name, "sk-simulated-0123456789")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "llmkit-echo"))
+    llmkit.reset_client()
+    yield
+    llmkit.reset_client()
+
+
+@pytest.mark.usefixtures("vendors", "fresh")
+@pytest.mark.parametrize("block", PROGRAMS, ids=label)
+def test_program_runs(block: Block):
+    """A program from the documentation runs to its end, as it stands there."""
+    exec(compile("\n" * (block.line - 1) + block.text, str(ROOT / block.where), "exec"), {"__name__": "__main__"})
+
+
+def test_there_are_programs():
+    """The pages are found, most of their programs run, and those that do not say why."""
+    idle = [block for block in blocks("python") if not block.runs]
+
+    assert len(PROGRAMS) >= 15
+    assert len(idle) * 3 < len(PROGRAMS)
+    assert [label(block) for block in idle if not re.fullmatch(r"no-run: \S.+", block.info)] == []
+
+
+@pytest.mark.usefixtures("fresh")
+@pytest.mark.parametrize("block", blocks("toml"), ids=label)
+def test_configuration_loads(block: Block):
+    """A configuration from the documentation is one."""
+    if "[project]" in block.text:
+        pytest.skip("a pyproject.toml")
+    with llmkit.Client.from_config_str(block.text) as client:
+        assert client.get_provider_count() >= 1
+
+
+def test_commands():
+    """README has the two commands, each on a line of its own, and CI runs the second one as README has it."""
+    commands = [line for block in blocks("sh") if block.where == "README.md" for line in block.text.splitlines()]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    pattern = re.search(r"grep -m 1 '([^']+)' README\.md", script)
+
+    assert commands == [TRY, TEST]
+    assert pattern is not None
+    found = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if re.search(pattern[1], line)]
+    assert found == [TEST]
+    assert 'bash -c "$command"' in script
+
+
+def test_ci_script_is_a_script():
+    """bash can read .ci/run, and it can be executed."""
+    subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
+
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent == ROOT], ids=lambda page: page.name)
+def test_links_of_the_root_pages(page: Path):
+    """A relative link on a page at the root leads to a file (Sphinx checks those in docs/)."""
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_file_in_tables_exists():
+    """The paths that CONTRIBUTING and the way through the code name are there."""
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "reading-the-code.md"):
+        text = page.read_text(encoding="utf-8")
+        paths = set(re.findall(r"`((?:llmkit|llmkit_providers|docs|tests|examples)/[\w./-]*)`", text))
+
+        assert paths
+        assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+def test_the_demo_runs():
+    """README's first command ends in a demo that works without a key and without a network."""
+    code = "import sys; from llmkit.cli import main; sys.argv = ['llmkit', 'demo']; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout
