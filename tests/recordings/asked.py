@@ -19,6 +19,7 @@ from .asked_openai import cohere_chat, ollama_chat, openai_chat
 from .cases import Case
 from .fields import without_nulls
 
+KEY = "key-of-nobody"
 DEADLINE = Deadline(at=1e9, seconds=600)
 
 CHATS = {
@@ -48,6 +49,9 @@ def _embed(case: Case) -> EmbedCall:
         return _embed_gemini(case, asked)
     texts = asked.pop("texts" if case.wire == "cohere" else "input")
     dimensions = asked.pop("output_dimension" if case.wire == "cohere" else "dimensions", None)
+    if isinstance(texts, list) and not isinstance(texts[0], str):  # token ids, which llmkit has no word for
+        asked["input"] = texts
+        texts = ["token ids"] * (len(texts) if isinstance(texts[0], list) else 1)
     texts = (texts,) if isinstance(texts, str) else tuple(texts)
     return EmbedCall(deadline=DEADLINE, model=case.model, texts=texts, dimensions=dimensions, extra=asked or None)
 
@@ -65,7 +69,8 @@ def _embed_gemini(case: Case, asked: dict[str, Any]) -> EmbedCall:
 def instance_for(case: Case, origin: str = "http://127.0.0.1:9") -> Instance:
     """The instance that would have sent ``case``, with its host replaced by ``origin``."""
     settings: dict[str, Any] = {}
-    base = case.base_path
     if case.provider == "azure_openai" and "api-version" in case.query:
         settings["api_version"] = case.query["api-version"]
-    return Instance(case.provider, case.model, api_key="test-key", base_url=origin + base, settings=settings)
+    if case.vendor == "vertex" and case.provider == "google":
+        settings["vertex"] = True
+    return Instance(case.provider, case.model, api_key=KEY, base_url=origin + case.base_path, settings=settings)

@@ -12,10 +12,11 @@ from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning,
 from llmkit.values.options import Options
 from llmkit.values.tools import JsonSchema, Tool
 
-from .fields import NOT_GIVEN, binary, number, schema_tool, share, take, texts, unambiguous, whole, without_nulls
+from .fields import NOT_GIVEN, binary, is_int, number, schema_tool, share, take, texts, unambiguous, whole, without_nulls
 
 CHOICES = {"AUTO": "auto", "ANY": "required", "NONE": "none"}
-AS_THEY_ARE = ("properties", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema", "args", "response", "labels")
+SCHEMAS = ("properties", "parameters", "parametersJsonSchema", "responseSchema", "responseJsonSchema")
+AS_THEY_ARE = (*SCHEMAS, "args", "response", "labels")
 """Fields that hold names of the user's own, which no one may respell."""
 
 
@@ -25,8 +26,8 @@ def camel(value: Any) -> Any:
         return [camel(item) for item in value]
     if not isinstance(value, dict):
         return value
-    spelled = {re.sub(r"_([a-z])", lambda found: found[1].upper(), name): item for name, item in value.items() if item is not None}
-    return {name: item if name in AS_THEY_ARE else camel(item) for name, item in spelled.items()}
+    spelled = {re.sub(r"_([a-z])", lambda found: found[1].upper(), name): item for name, item in value.items()}
+    return {name: item if name in AS_THEY_ARE else camel(item) for name, item in without_nulls(spelled).items()}
 
 
 def gemini_chat(request: Mapping[str, Any], provider: str) -> tuple[tuple[Message, ...], Options]:
@@ -43,7 +44,7 @@ def gemini_chat(request: Mapping[str, Any], provider: str) -> tuple[tuple[Messag
         "temperature": take(config, number, "temperature"),
         "top_p": take(config, share, "topP"),
         "stop": take(config, texts, "stopSequences"),
-        "seed": take(config, lambda value: type(value) is int, "seed"),
+        "seed": take(config, is_int, "seed"),
         "response_format": _format(config),
         "tool_choice": _choice(asked),
         "tools": (*tools, *rest) or None,
@@ -138,7 +139,9 @@ def _result(result: Mapping[str, Any], ids: _Ids) -> ToolResult:
     response = result["response"]
     only = next(iter(response), None) if len(response) == 1 else None
     said = response[only] if only in ("result", "output", "error") else response
-    content = said if isinstance(said, str) else orjson.dumps(said).decode()
+    content: Any = said if isinstance(said, str) else orjson.dumps(said).decode()
+    if pictures := [_media(part) for part in result.get("parts", ())]:
+        content = (Text(content), *pictures)
     return ToolResult(ids.result(result.get("id"), result["name"]), content, result["name"], only == "error")
 
 

@@ -11,11 +11,29 @@ from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning,
 from llmkit.values.options import Options, ToolLike
 from llmkit.values.tools import JsonSchema, Tool
 
-from .fields import NOT_GIVEN, binary, data_url, number, schema_tool, share, take, texts, unambiguous, whole, without_nulls, word
+from .fields import (
+    NOT_GIVEN,
+    binary,
+    data_url,
+    is_int,
+    number,
+    schema_tool,
+    share,
+    take,
+    texts,
+    unambiguous,
+    whole,
+    without_nulls,
+    word,
+)
 
 Asked = tuple[tuple[Message, ...], Options]
 
 AUDIO = {"mp3": "audio/mpeg", "wav": "audio/wav"}
+OWN_FIELD_BACK = ("openai_compatible", "xai")
+"""Where no documentation names the field that takes thinking back, so that users who send it name it themselves."""
+NOT_DOCUMENTED = {"deepseek": ("seed",)}
+"""Parameters that a vendor's documentation does not have; who sends one anyway puts it into ``extra``."""
 CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required", "NONE": "none", "REQUIRED": "required"}
 
 
@@ -32,7 +50,7 @@ def openai_chat(request: Mapping[str, Any], provider: str) -> Asked:
         temperature=take(asked, number, "temperature"),
         top_p=take(asked, share, "top_p"),
         stop=take(asked, texts, "stop"),
-        seed=take(asked, lambda value: type(value) is int, "seed", "random_seed"),
+        seed=None if "seed" in NOT_DOCUMENTED.get(provider, ()) else take(asked, is_int, "seed", "random_seed"),
         reasoning_effort=take(asked, word, "reasoning_effort"),
         tools=_tools(asked.pop("tools", None)),
         tool_choice=_choice(asked),
@@ -55,7 +73,7 @@ def ollama_chat(request: Mapping[str, Any], provider: str) -> Asked:
         "temperature": take(given, number, "temperature"),
         "top_p": take(given, share, "top_p"),
         "stop": take(given, texts, "stop"),
-        "seed": take(given, lambda value: type(value) is int, "seed"),
+        "seed": take(given, is_int, "seed"),
     }
     if given:
         asked["options"] = given
@@ -82,7 +100,7 @@ def cohere_chat(request: Mapping[str, Any], provider: str) -> Asked:
         temperature=take(asked, number, "temperature"),
         top_p=take(asked, share, "p"),
         stop=take(asked, texts, "stop_sequences"),
-        seed=take(asked, lambda value: type(value) is int, "seed"),
+        seed=take(asked, is_int, "seed"),
         tools=_tools(asked.pop("tools", None)),
         tool_choice=_choice(asked),
         response_format=JsonSchema(schema) if schema else "json" if form else None,
@@ -154,13 +172,13 @@ def _result(said: dict[str, Any], content: list[Part]) -> ToolResult:
 
 def _reasoning(said: dict[str, Any], provider: str) -> list[Part]:
     found: list[Part] = []
-    sent_as = {name: said[name] for name in ("reasoning", "reasoning_details") if name in said}
+    sent_as = {name: said[name] for name in ("reasoning", "reasoning_content", "reasoning_details") if name in said}
     details = said.pop("reasoning_details", None)
     thoughts = [said.pop(name, None) for name in ("reasoning_content", "reasoning", "thinking", "tool_plan")]
     text = next((thought for thought in thoughts if thought), "")
     if details or text or any(thought is not None for thought in thoughts):
-        if provider != "openai_compatible":  # servers differ in the field that takes thinking back, so users name it
-            sent_as.pop("reasoning", None)
+        if provider not in OWN_FIELD_BACK:
+            sent_as = {"reasoning_details": details} if details else {}
         found.append(Reasoning(text, provider=provider, extra={provider: sent_as} if sent_as else None))
     return found
 
@@ -211,7 +229,7 @@ def _part(part: Mapping[str, Any], provider: str) -> Part:
         return Reasoning(rest["thinking"], provider=provider)
     made: Part | None = None
     if kind == "document" and set(rest["document"]) == {"data"} and len(rest["document"]["data"]) == 1:
-        made = Text(next(iter(rest["document"]["data"].values())))  # Cohere's own SDKs put a tool's text into a field of a document
+        made = Text(next(iter(rest["document"]["data"].values())))  # how Cohere's own examples wrap a tool's text
     elif kind == "image_url":
         made = _image(rest["image_url"])
     elif kind == "input_audio":

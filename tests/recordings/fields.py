@@ -29,6 +29,11 @@ def take(fields: dict[str, Any], fits: Callable[[Any], bool], *names: str) -> An
     return None
 
 
+def is_int(value: Any) -> bool:
+    """Whether llmkit takes ``value`` for a seed."""
+    return type(value) is int
+
+
 def whole(value: Any) -> bool:
     """Whether llmkit takes ``value`` for a count."""
     return type(value) is int and value >= 0

@@ -2,10 +2,13 @@
 
 Taken as the same, because the vendors' documentation says so: fields in another order; null, empty or the vendor's default as
 against absent; one text as against a list of one text part; texts side by side in a message that is not the user's;
-``max_completion_tokens`` and ``max_tokens``, ``random_seed`` and ``seed``, ``any`` and ``required``, ``developer`` and ``system``;
-tool arguments as the JSON they hold; two turns of one role and one of both; ids that were made up because the wire has none;
-snake_case and camelCase at Gemini; several ways to name the same JSON schema; ``stream_options`` and ``encoding_format``, which
-llmkit chooses itself.
+``max_completion_tokens`` and ``max_tokens``, ``random_seed`` and ``seed``, ``any`` and ``required``, ``developer`` and
+``system``; tool arguments as the JSON they hold; two turns of one role and one of both; ids that were made up because the wire
+has none; snake_case and camelCase at Gemini; several ways to name the same JSON schema; ``stream_options`` and
+``encoding_format``, which llmkit chooses itself. Also: at Mistral, which takes ids of nine characters only, any ids that link
+calls and results alike; at DeepSeek, ``strict`` tools, which its ordinary root passes over
+(https://api-docs.deepseek.com/guides/tool_calls); at Gemini, summaries of thoughts, which only people read: signatures are what
+goes back (https://ai.google.dev/gemini-api/docs/thinking).
 """
 
 from __future__ import annotations
@@ -17,18 +20,35 @@ from typing import Any
 import orjson
 
 from .asked_gemini import camel
+from .cases import Case
 
 MADE_UP = re.compile(r"call_\d{1,2}")
 Fields = dict[str, Any]
 
 
-def meaning(wire: str, kind: str, path: str, body: Mapping[str, Any] | None) -> Any:
-    """The canonical form of a request."""
-    if kind == "models" or body is None:
+def meaning(case: Case, path: str, body: Mapping[str, Any] | None) -> Any:
+    """The canonical form of a request to the vendor of ``case``."""
+    if case.kind == "models" or body is None:
         return {"path": path}
-    if kind == "embeddings":
-        return {"path": path.replace(":embedContent", ":batchEmbedContents"), **_embeddings(wire, dict(body))}
-    return {"path": path, **CHATS[wire](_plain(dict(body)))}
+    if case.kind == "embeddings":
+        return {"path": path.replace(":embedContent", ":batchEmbedContents"), **_embeddings(case.wire, dict(body))}
+    found = CHATS[case.wire](_plain(dict(body)))
+    if case.provider == "mistral":
+        _renumber(found["messages"])
+    if case.provider == "deepseek":
+        for tool in found.get("tools", ()):
+            tool["function"].pop("strict", None)
+    return {"path": path, **found}
+
+
+def _renumber(messages: list[Fields]) -> None:
+    """Calls and the results that answer them by number, in the order in which they come."""
+    numbers: dict[Any, int] = {}
+    for message in messages:
+        for call in message.get("tool_calls", ()):
+            call["id"] = numbers.setdefault(call["id"], len(numbers))
+        if "tool_call_id" in message:
+            message["tool_call_id"] = numbers.get(message["tool_call_id"], message["tool_call_id"])
 
 
 def differing(ours: Any, theirs: Any, where: str = "") -> list[str]:
@@ -283,7 +303,13 @@ def _block(block: Fields) -> Fields:
 
 def _gemini(body: Fields) -> Fields:
     body = _drop(camel(body), {"safetySettings": [], "tools": [], "generationConfig": {}, "toolConfig": {}})
-    turns = [{"role": turn.get("role", "user"), "content": [_gemini_part(part) for part in turn["parts"]]} for turn in body["contents"]]
+    links = _Links()
+    turns = []
+    for turn in body["contents"]:
+        parts = [_gemini_part(part, links) for part in turn["parts"]]
+        parts = [part for part in parts if part]
+        said = [part for part in parts if part != {"text": ""}]
+        turns.append({"role": turn.get("role", "user"), "content": said or parts})
     body["contents"] = _merged(turns)
     if "systemInstruction" in body:
         body["systemInstruction"] = "".join(part["text"] for part in body["systemInstruction"]["parts"])
@@ -296,21 +322,45 @@ def _gemini(body: Fields) -> Fields:
     return _drop(body, {"generationConfig": {}})
 
 
-def _gemini_part(part: Fields) -> Fields:
+class _Links:
+    """Which result answers which call: by id, or else the first open call of that name."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, Any, str]] = []
+        self._calls = 0
+
+    def call(self, call: Fields) -> int:
+        self._open.append((self._calls, call.get("id"), call["name"]))
+        self._calls += 1
+        return self._calls - 1
+
+    def answered(self, result: Fields) -> int | None:
+        given = result.get("id")
+        if given is not None and any(one[1] is not None for one in self._open):
+            matching = [one for one in self._open if one[1] == given]
+        else:
+            matching = [one for one in self._open if one[2] == result["name"]]
+        found = matching[0] if matching else None
+        if found is None:
+            return None
+        self._open.remove(found)
+        return found[0]
+
+
+def _gemini_part(part: Fields, links: _Links) -> Fields:
     part = _drop(part, {"thought": False})
+    if part.get("thought"):
+        return {name: value for name, value in part.items() if name != "text"} if "thoughtSignature" in part else {}
     if "functionCall" in part:
-        part["functionCall"] = _without_id({"args": {}, **part["functionCall"]})
+        call = part["functionCall"]
+        part["functionCall"] = {"args": {}, **call, "id": links.call(call)}
     if "functionResponse" in part:
         answer = part["functionResponse"]
         response = answer["response"]
         if len(response) == 1 and next(iter(response)) in ("result", "output"):
             response = next(iter(response.values()))
-        part["functionResponse"] = {**_without_id(answer), "response": _json(response)}
+        part["functionResponse"] = {**answer, "id": links.answered(answer), "response": _json(response)}
     return part
-
-
-def _without_id(fields: Fields) -> Fields:
-    return {name: value for name, value in fields.items() if name != "id" or not MADE_UP.fullmatch(value)}
 
 
 def _gemini_config(config: Fields) -> Fields:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.errors import InvalidResponseError, LLMError
-from llmkit.provider import Provider, StreamDecoder
+from llmkit.provider import Provider
 from llmkit.values.calls import Call
 from llmkit.values.events import Event
-from llmkit.values.fold import fold
+from llmkit.wire.fold import fold
 from llmkit.wire.http import HttpReply
 
 from .asked import call_for
@@ -54,20 +54,22 @@ def _decode_whole(case: Case, call: Call[Any], pieces: Iterable[bytes] | None) -
 
 
 def _decode_stream(case: Case, call: Call[Any], pieces: Iterable[bytes] | None) -> Result:
-    decoder, events = feed(case, call, [case.body] if pieces is None else pieces)
-    if not decoder.complete:
-        return InvalidResponseError("the stream ended before its end")
-    return fold(events)
-
-
-def feed(case: Case, call: Call[Any], pieces: Iterable[bytes]) -> tuple[StreamDecoder, list[Event]]:
-    """The decoder after all of ``pieces`` and the end of the stream, and the events that came."""
     decoder = provider(case.provider).decoder(call, case.headers)  # type: ignore[arg-type]
     events: list[Event] = []
-    for piece in pieces:
-        events += decoder.feed(piece)
-    events += decoder.finish()
-    return decoder, events
+    error: LLMError | None = None
+    try:
+        for piece in [case.body] if pieces is None else pieces:
+            events += decoder.feed(piece)
+        events += decoder.finish()
+    except LLMError as problem:
+        error = problem
+    if error is None and not decoder.complete:
+        error = InvalidResponseError("the stream ended before its end")
+    completion = fold(events, case.provider)
+    if error is None:
+        return completion
+    vars(error)["partial"] = completion
+    return error
 
 
 # ----------------------------------------------------------------------------------------------- the same, sent otherwise
@@ -127,7 +129,9 @@ def said_to_end(case: Case) -> int:
 
 
 def cuts(case: Case) -> list[int]:
-    """Places to cut a stream at, none after the vendor said that it is complete."""
+    """Places to cut a stream at: before the vendor says that it is complete, and within that very line."""
     chance = case.random("cuts")
     end = said_to_end(case)
-    return sorted({0, end, *[chance.randrange(end + 1) for _ in range(6)]})
+    line = len(case.body[: case.body.find(b"\n", end) % (len(case.body) + 1)].rstrip())
+    within = [chance.randrange(end, line), line - 1] if line > end else []
+    return sorted({0, end, *within, *[chance.randrange(end + 1) for _ in range(6)]})

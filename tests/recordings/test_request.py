@@ -34,8 +34,8 @@ def test_what_is_sent_means_the_same(case: Case) -> None:
     vendor, call, instance = provider(case.provider), call_for(case), instance_for(case)
     request = vendor.encode(call, instance)
     body = orjson.loads(request.body) if request.body else None
-    sent = meaning(case.wire, case.kind, urlsplit(request.url).path, body)
-    found = differing(sent, meaning(case.wire, case.kind, case.path, case.request))
+    sent = meaning(case, urlsplit(request.url).path, body)
+    found = differing(sent, meaning(case, case.path, case.request))
     if request.method != case.method:
         found.append(f"method: sent {request.method}, recorded {case.method}")
     if isinstance(call, ChatCall) and case.expected["outcome"] == "ok":
