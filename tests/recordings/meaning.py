@@ -102,7 +102,7 @@ def _schema(schema: Any) -> Any:
         elif name == "type" and isinstance(value, str):
             found[name] = value.lower()
         else:
-            found[SCHEMA_NAMES.get(name, name)] = _schema(value)
+            found[SCHEMA_NAMES.get(str(name), str(name))] = _schema(value)
     return found
 
 
