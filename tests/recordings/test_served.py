@@ -33,6 +33,7 @@ from .replay import decode, provider, said_to_end, scattered, with_comments, wit
 needs_recordings()
 
 PROVIDERS = sorted({case.provider for case in CASES})
+ANSWERED = [case for case in CASES if case.expected["outcome"] == "ok"]
 both_colours = pytest.mark.parametrize("colour", COLOURS, ids=[colour.name for colour in COLOURS])
 every_provider = pytest.mark.parametrize("name", PROVIDERS)
 
@@ -90,18 +91,38 @@ def respelled(case: Case) -> Behaviour:
 
 
 def _short(case: Case) -> bytes:
-    end = said_to_end(case)
+    end = said_to_end(case) if case.streamed else len(case.body.rstrip())
     return case.body[: case.random("served").randrange(end // 2, end)]
 
 
 def dropped(case: Case) -> Behaviour:
-    """The connection goes in the middle of the stream."""
+    """The connection goes in the middle of the reply."""
     return in_chunks(case, _short(case), then="drop")
 
 
 def ended_early(case: Case) -> Behaviour:
     """The reply ends in good order, before the vendor says so."""
     return in_chunks(case, _short(case))
+
+
+def shorter_than_told(case: Case) -> Behaviour:
+    """The connection is closed before as many bytes came as the reply's head told."""
+    body = _short(case)
+
+    def behave(wire: Wire) -> None:
+        wire.send(_head(case, Content_Length=str(len(case.body))) + body)
+        wire.fin()
+
+    return behave
+
+
+def cut_in_compression(case: Case) -> Behaviour:
+    """The reply ends in good order, but within its compressed data."""
+    body = gzip.compress(case.body, 1)
+    return in_chunks(case, body[: case.random("compression").randrange(len(body) // 2, len(body) - 8)], Content_Encoding="gzip")
+
+
+DOCUMENT_WAYS = [dropped, ended_early, shorter_than_told, cut_in_compression]
 
 
 # --------------------------------------------------------------------------------------------------------------- asking
@@ -182,7 +203,7 @@ def _keys(seen: Seen) -> int:
 @pytest.mark.parametrize("answer", [dropped, ended_early])
 def test_cut_short(name: str, answer: Callable[[Case], Behaviour], colour: Colour, server: FaultServer) -> None:
     """No stream that lost its end looks complete; where content was delivered the error says so, and holds it."""
-    cases = [case for case in CASES if case.provider == name and case.streamed and case.expected["outcome"] == "ok"]
+    cases = [case for case in ANSWERED if case.provider == name and case.streamed]
     believed, lost = [], []
     for case, result in replayed(cases, server, colour, answer):
         came = _delivered(case)
@@ -192,6 +213,17 @@ def test_cut_short(name: str, answer: Callable[[Case], Behaviour], colour: Colou
             lost.append(f"{case.id}: {result!r}")
     assert believed == []
     assert lost == []
+
+
+@both_colours
+@every_provider
+@pytest.mark.parametrize("answer", DOCUMENT_WAYS)
+def test_documents_cut_short(name: str, answer: Callable[[Case], Behaviour], colour: Colour, server: FaultServer) -> None:
+    """A whole reply that lost its end is an error too. Every fourth case, each way others; the direct tests have them all."""
+    documents = [case for case in ANSWERED if case.provider == name and not case.streamed]
+    cases = documents[DOCUMENT_WAYS.index(answer) :: len(DOCUMENT_WAYS)]
+    results = replayed(cases, server, colour, answer)
+    assert [case.id for case, result in results if not isinstance(result, LLMError)] == []
 
 
 def _delivered(case: Case) -> list[Event]:
