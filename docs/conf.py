@@ -34,6 +34,7 @@ nitpick_ignore_regex = [
 ] + [
     (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
+    (r"py:class", r"(.*\.)?(Self|Kit|deque|Event|Path)|dict\[str, Any\]"),  # what a signature shows and nobody needs to read
 ]
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import LLMError
-from llmkit.face import Face, GenerateOptions
+from llmkit.face import Face
 from llmkit.flow.ask import ask
-from llmkit.flow.batch import batch, in_order
-from llmkit.flow.models import list_models
-from llmkit.runtime import Runtime
-from llmkit.streams import AsyncStream
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
 from llmkit.values.requests import Prompt, Request
 
@@ -20,9 +17,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmkit.client import Client
+    from llmkit.runtime import Runtime
+    from llmkit.streams import AsyncStream
+    from llmkit.values.arguments import GenerateOptions
 
 
-class AsyncClient(Face):
+class AsyncClient(Face):  # noqa: D101 (the base documents it)
     __doc__ = Face.__doc__
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
@@ -34,7 +34,7 @@ class AsyncClient(Face):
         """Ask for a whole answer.
 
         :param prompt: text, a message, or a conversation.
-        :param options: see :class:`~llmkit.face.GenerateOptions`.
+        :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
         :raises LLMError: every failure is one.
         """
         return await ask(self._kit, self._chat_call(prompt, options))
@@ -44,6 +44,8 @@ class AsyncClient(Face):
 
         :raises LLMError: at the start of the ``async with`` block, or at the first event; :class:`~llmkit.StreamInterrupted` later.
         """
+        from llmkit.streams import AsyncStream
+
         return AsyncStream(self._kit, self._chat_call(prompt, options, stream=True))
 
     async def batch(
@@ -58,12 +60,16 @@ class AsyncClient(Face):
         :param progress: called with the number done so far and the answer that just came.
         :returns: completions, in the order of the requests, with the error in the place of one that failed.
         """
+        from llmkit.flow.batch import in_order
+
         return await in_order(self._kit, self._request_call, requests, concurrency, progress)
 
     def as_completed(
         self, requests: Iterable[Request | Prompt], *, concurrency: int = 10
     ) -> AsyncIterator[tuple[int, Completion | LLMError]]:
         """As :meth:`batch`, giving (position, answer) as each is done. Takes requests from the iterable only as it goes."""
+        from llmkit.flow.batch import batch
+
         return batch(self._kit, self._request_call, requests, concurrency)
 
     async def generate_sequentially(self, requests: Iterable[Request | Prompt]) -> list[Completion | LLMError]:
@@ -95,7 +101,10 @@ class AsyncClient(Face):
         :param source: an instance's name or a provider's; None asks every instance's vendor once.
         :raises LLMError: every failure is one.
         """
-        return await list_models(self._kit, self._core.model_sources(source), lambda *at: self._models_call(*at, timeout))
+        from llmkit.flow.models import list_models
+
+        call = partial(self._models_call, timeout=timeout)
+        return await list_models(self._kit, self._core.model_sources(source), call)
 
     async def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.

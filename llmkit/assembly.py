@@ -7,12 +7,12 @@ import random
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
 from llmkit.catalog import provider_for, split_model
-from llmkit.config.env import base_url_for, keys_for
+from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError
 from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
@@ -23,10 +23,12 @@ from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import ANY_MODEL, Route, Router
 from llmkit.policy.strategies import Strategy, make_strategy
 from llmkit.provider import Provider
-from llmkit.runtime import Runtime
 from llmkit.values.calls import OnUnsupported
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
+
+if TYPE_CHECKING:
+    from llmkit.runtime import Runtime
 
 CORES: weakref.WeakSet[Core] = weakref.WeakSet()
 
@@ -126,10 +128,11 @@ class Core:
         unknown = [name for name in instance.settings if name not in provider.settings]
         if unknown:
             known = ", ".join(provider.settings) or "none"
-            raise ConfigError(f"{where}: settings.{unknown[0]}: {provider.title or provider.name} has no such setting; it has {known}")
+            vendor = provider.title or provider.name
+            raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
         if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
-            changes["base_url"] = url
+            changes["base_url"] = provider.base_url_from(url)
         if instance.api_key is None and not instance.api_keys:
             keys = keys_for(provider, environ) or self._from_sources(provider)
             if not keys and provider.needs_key:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import LLMError
-from llmkit.face import Face, GenerateOptions
+from llmkit.face import Face
 from llmkit.finish import drain, finish
 from llmkit.flow.ask import ask
-from llmkit.flow.batch import batch, in_order
-from llmkit.flow.models import list_models
-from llmkit.runtime import Runtime
-from llmkit.streams import Stream
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
 from llmkit.values.requests import Prompt, Request
 
@@ -21,9 +18,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmkit.aclient import AsyncClient
+    from llmkit.runtime import Runtime
+    from llmkit.streams import Stream
+    from llmkit.values.arguments import GenerateOptions
 
 
-class Client(Face):
+class Client(Face):  # noqa: D101 (the base documents it)
     __doc__ = Face.__doc__
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
@@ -35,7 +35,7 @@ class Client(Face):
         """Ask for a whole answer.
 
         :param prompt: text, a message, or a conversation.
-        :param options: see :class:`~llmkit.face.GenerateOptions`.
+        :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
         :raises LLMError: every failure is one.
         """
         return finish(ask(self._kit, self._chat_call(prompt, options)))
@@ -45,6 +45,8 @@ class Client(Face):
 
         :raises LLMError: at the start of the ``with`` block, or at the first event; :class:`~llmkit.StreamInterrupted` later.
         """
+        from llmkit.streams import Stream
+
         return Stream(self._kit, self._chat_call(prompt, options, stream=True))
 
     def batch(
@@ -59,12 +61,16 @@ class Client(Face):
         :param progress: called with the number done so far and the answer that just came.
         :returns: completions, in the order of the requests, with the error in the place of one that failed.
         """
+        from llmkit.flow.batch import in_order
+
         return finish(in_order(self._kit, self._request_call, requests, concurrency, progress))
 
     def as_completed(
         self, requests: Iterable[Request | Prompt], *, concurrency: int = 10
     ) -> Iterator[tuple[int, Completion | LLMError]]:
         """As :meth:`batch`, giving (position, answer) as each is done. Takes requests from the iterable only as it goes."""
+        from llmkit.flow.batch import batch
+
         return drain(batch(self._kit, self._request_call, requests, concurrency))
 
     def generate_sequentially(self, requests: Iterable[Request | Prompt]) -> list[Completion | LLMError]:
@@ -96,7 +102,10 @@ class Client(Face):
         :param source: an instance's name or a provider's; None asks every instance's vendor once.
         :raises LLMError: every failure is one.
         """
-        return finish(list_models(self._kit, self._core.model_sources(source), lambda *at: self._models_call(*at, timeout)))
+        from llmkit.flow.models import list_models
+
+        call = partial(self._models_call, timeout=timeout)
+        return finish(list_models(self._kit, self._core.model_sources(source), call))
 
     def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.

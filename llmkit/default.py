@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from llmkit.aclient import AsyncClient
 from llmkit.client import Client
-from llmkit.face import GenerateOptions
-from llmkit.streams import AsyncStream, Stream
 from llmkit.values.completion import Completion
 from llmkit.values.requests import Prompt
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from llmkit.streams import AsyncStream, Stream
+    from llmkit.values.arguments import GenerateOptions
 
 _lock = threading.RLock()
 _client: Client | None = None
@@ -56,29 +57,33 @@ def _shared_async() -> AsyncClient:
         return _async_client
 
 
-def generate(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Completion:
+def _about(model: str, options: GenerateOptions) -> GenerateOptions:
+    return {**options, "model": model}
+
+
+def generate(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) -> Completion:
     """Ask ``provider/model`` for a whole answer: ``llmkit.generate("openai/gpt-4o-mini", "Hi").text``.
 
-    :param options: see :class:`~llmkit.face.GenerateOptions`.
+    :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
     :raises LLMError: every failure is one.
     """
-    return get_client().generate(prompt, **{**options, "model": model})  # type: ignore[misc]
+    return get_client().generate(prompt, **_about(model, options))
 
 
-async def agenerate(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Completion:
+async def agenerate(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) -> Completion:
     """As :func:`generate`, for async code."""
-    return await _shared_async().generate(prompt, **{**options, "model": model})  # type: ignore[misc]
+    return await _shared_async().generate(prompt, **_about(model, options))
 
 
-def stream(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Stream:
+def stream(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) -> Stream:
     """Ask ``provider/model`` for an answer in pieces: ``for event in llmkit.stream("openai/gpt-4o-mini", "Hi")``.
 
-    :param options: see :class:`~llmkit.face.GenerateOptions`.
+    :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
     :raises LLMError: at the first event; :class:`~llmkit.StreamInterrupted` later.
     """
-    return get_client().stream(prompt, **{**options, "model": model})  # type: ignore[misc]
+    return get_client().stream(prompt, **_about(model, options))
 
 
-def astream(model: str, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncStream:
+def astream(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) -> AsyncStream:
     """As :func:`stream`, for async code."""
-    return _shared_async().stream(prompt, **{**options, "model": model})  # type: ignore[misc]
+    return _shared_async().stream(prompt, **_about(model, options))

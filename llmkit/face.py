@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
@@ -14,72 +14,52 @@ from llmkit.errors import ConfigError, InvalidRequestError
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import Strategy
-from llmkit.runtime import Runtime
+from llmkit.values.base import Value
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
 from llmkit.values.instances import Instance, Task, Timeouts
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, ToolLike
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
 from llmkit.values.requests import Prompt, Request
 from llmkit.values.tools import JsonSchema
 
 if TYPE_CHECKING:
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
+    from llmkit.runtime import Runtime
 
 Self = TypeVar("Self", bound="Face")
 
 
-class GenerateOptions(TypedDict, total=False):
-    """Keyword arguments of ``generate`` and ``stream``. None, or leaving one out, means not set."""
-
-    task: str | None
-    """Route to the instances that list this task, with its defaults."""
-    model: str | None
-    """``provider/model``, a bare model name, or an instance's name."""
-    instance: str | None
-    """Name of the one instance to use."""
-    system: str | None
-    """Instructions put before the messages."""
-    tools: Sequence[ToolLike] | None
-    """Tools the model may call."""
-    tool_choice: str | None
-    """``auto``, ``none``, ``required``, or a tool's name."""
-    response_model: Literal["json"] | Mapping[str, Any] | JsonSchema | None
-    """``"json"``, a JSON schema or a :class:`JsonSchema`: the answer's shape; ``completion.parsed`` has the value."""
-    max_tokens: int | None
-    """The most tokens the model may write."""
-    temperature: float | None
-    """Sampling temperature, 0 or more."""
-    top_p: float | None
-    """Nucleus sampling, 0 to 1."""
-    stop: str | Sequence[str] | None
-    """Texts at which the model stops."""
-    seed: int | None
-    """Asks for the same sampling again."""
-    reasoning_effort: str | None
-    """How much the model may think."""
-    timeout: float | None
-    """Seconds for the whole call: queueing, tries, streaming. Default 600."""
-    timeouts: Timeouts | None
-    """The parts of a try's time."""
-    retries: Any
-    """Tries after the first, or a tenacity policy."""
-    fallbacks: Sequence[str] | None
-    """Models to turn to, in order."""
-    on_unsupported: OnUnsupported | None
-    """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
-    tags: Sequence[str]
-    """Words of your own, for hooks and books."""
-    extra: Mapping[str, Any] | None
-    """More fields for the vendor's request body, as they are."""
-
-
-_CALL_NAMES = frozenset(GenerateOptions.__annotations__)
+_CALL_NAMES = frozenset(
+    (
+        "task",
+        "model",
+        "instance",
+        "system",
+        "tools",
+        "tool_choice",
+        "response_model",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "seed",
+        "reasoning_effort",
+        "timeout",
+        "timeouts",
+        "retries",
+        "fallbacks",
+        "on_unsupported",
+        "tags",
+        "extra",
+    )
+)
+"""The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
 _OPTION_NAMES = frozenset(OPTION_NAMES) - {"response_format"}
 
 
-@attrs.frozen
-class InstanceHealth:
+@attrs.frozen(eq=False, repr=False)
+class InstanceHealth(Value):
     """An instance's state as data."""
 
     name: str
@@ -193,8 +173,7 @@ class Face:
     def from_config(cls: type[Self], path: str | Path) -> Self:
         """A client as a TOML file describes it.
 
-        :raises ConfigError: with every mistake in the file: line, key path, what was expected.
-        :raises OSError: if the file cannot be read.
+        :raises ConfigError: with every mistake in the file: line, key path, what was expected; or if it cannot be read.
         """
         from llmkit.config import read_config
 

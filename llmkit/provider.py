@@ -8,17 +8,19 @@ thread and event loop, so it keeps nothing between calls.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from llmkit.errors import LLMError, UnsupportedParameterError
 from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
-from llmkit.values.events import Event
 from llmkit.values.instances import Instance
 from llmkit.values.secret import Secret
 from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_json
+
+if TYPE_CHECKING:
+    from llmkit.values.events import Event
 
 API_VERSION = 1
 """Version of this contract. A provider made for another one is refused when it is loaded."""
@@ -81,7 +83,7 @@ class Provider:
     key_names: ClassVar[tuple[str, ...]] = ()
     """Environment variables that hold the key, first found wins; the same names with ``S`` hold comma-separated lists."""
     base_url_names: ClassVar[tuple[str, ...]] = ()
-    """Environment variables that hold the base URL, first found wins."""
+    """Environment variables that hold the API root, first found wins."""
     needs_key: ClassVar[bool] = True
     """False for local servers, where a key is optional."""
     features: ClassVar[frozenset[str]] = frozenset({"chat"})
@@ -97,8 +99,8 @@ class Provider:
     # ------------------------------------------------------------------------------------------- what goes out
 
     def root(self, instance: Instance) -> str:
-        """The API root for ``instance``, without a slash at its end; a full endpoint URL is cut back to its root."""
-        root = (instance.base_url or self.base_url).rstrip("/")
+        """The API root for ``instance``, without query or final slash; a full endpoint URL is cut back to its root."""
+        root = (instance.base_url or self.base_url).partition("?")[0].rstrip("/")
         for endpoint in self.endpoints:
             if root.endswith(endpoint):
                 return root[: -len(endpoint)].rstrip("/")

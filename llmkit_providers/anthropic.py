@@ -25,9 +25,7 @@ NO_SAMPLING = re.compile(r"claude-(?:opus-4-(?:[7-9]|\d\d)|[a-z]+-(?:[5-9]|\d\d)
 """Models that refuse ``temperature`` and ``top_p`` with a 400, and that think unless told not to: Opus from 4.7 on, every other
 family from 5 on. https://platform.claude.com/docs/en/about-claude/models/migration-guide"""
 
-NO_EFFORT = re.compile(
-    r"claude-(?:[23]|instant|(?:opus-4(?:-[01])?|sonnet-4(?:-[05])?|haiku-4(?:-5)?)(?:[-@](?:\d{8}|latest))?$)"
-)
+NO_EFFORT = re.compile(r"claude-(?:[23]|instant|(?:opus-4(?:-[01])?|sonnet-4(?:-[05])?|haiku-4(?:-5)?)(?:[-@](?:\d{8}|latest))?$)")
 """Models without ``effort``: https://platform.claude.com/docs/en/build-with-claude/effort"""
 
 DEFAULT_MAX_TOKENS = 4096
@@ -134,6 +132,8 @@ class Anthropic(Provider):
         try:
             document = parse_object(reply.body)
         except LLMError:
+            return super().error(reply)
+        if not isinstance(document.get("error"), dict):
             return super().error(reply)
         return anthropic_answers.error(document, reply.status, reply.headers, reply.body)
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from llmkit.errors import InvalidResponseError, LLMError
+from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError
 from llmkit.provider import Provider, StreamDecoder, error_fields
 from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
@@ -104,11 +104,6 @@ class Ollama(Provider):
             port = PORT
         shown = f"[{name}]" if ":" in name else name
         return f"{scheme}://{shown}{f':{port}' if port else ''}{slash}{path}"
-
-    def root(self, instance: Instance) -> str:
-        """The server's root; a ``host:port`` without a scheme is understood."""
-        root = super().root(instance)
-        return root if "://" in root else self.base_url_from(root)
 
     # ------------------------------------------------------------------------------------------- what goes out
 
@@ -293,7 +288,14 @@ def _message(role: str, content: Sequence[Part]) -> dict[str, Any]:
 
 
 def _result(result: ToolResult, names: Mapping[str, str]) -> dict[str, Any]:
+    """A tool's answer: text, and pictures beside it.
+
+    :raises InvalidRequestError: if it holds a part that has no place there.
+    """
     parts: Sequence[Part] = [Text(result.content)] if isinstance(result.content, str) else result.content
+    for part in parts:
+        if not isinstance(part, Text) and not (isinstance(part, Image) and part.data is not None):
+            raise InvalidRequestError(f"Ollama takes no such {part.type} in a tool's answer", provider=Ollama.name)
     sent = _message("tool", parts)
     if name := result.name or names.get(result.call_id):
         sent["tool_name"] = name

@@ -6,11 +6,13 @@ A fenced ``python`` block is a whole program and is run against the simulator, u
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -21,6 +23,8 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted(ROOT.glob("examples/*/README.md"))
 TRY = 'python3 -m venv .venv && .venv/bin/pip install ".[cli]" && .venv/bin/llmkit demo'
 TEST = "python3 -m venv .venv-tox && .venv-tox/bin/pip install tox && .venv-tox/bin/tox"
+VENDORS = ("anthropic", "openai")
+"""The vendors that the documentation's programs call."""
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MISTRAL_API_KEY")
 
 
@@ -50,6 +54,7 @@ def blocks(*languages: str) -> list[Block]:
 
 
 PROGRAMS = [block for block in blocks("python") if block.runs]
+CONFIGURATIONS = [block for block in blocks("toml") if "[project" not in block.text]
 
 
 def label(block: Block) -> str:
@@ -58,21 +63,23 @@ def label(block: Block) -> str:
 
 @pytest.fixture(scope="module")
 def vendors() -> Iterator[None]:
-    """Simulated vendors on this machine, where the real ones would be; the echo example's server, too."""
+    """Simulated vendors on this machine, where the real ones would be; no way to any other machine."""
     from llmkit.simulator import Simulator
 
     with pytest.MonkeyPatch.context() as patch, Simulator() as simulator:
-        point_vendors_at(simulator, patch)
+        for name in VENDORS:
+            (provider,) = entry_points(group="llmkit.providers", name=name)
+            patch.setattr(provider.load(), "base_url", simulator.base_url(name))
+        patch.setattr(socket, "getaddrinfo", _only_this_machine(socket.getaddrinfo))
         yield
 
 
-def point_vendors_at(simulator: object, patch: pytest.MonkeyPatch) -> None:
-    """Let every vendor that the simulator knows have its API root there."""
-    from importlib.metadata import entry_points
+def _only_this_machine(look_up: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(host: Any, *arguments: Any, **options: Any) -> Any:
+        assert host in (None, "localhost", "127.0.0.1", "::1"), f"a program in the documentation calls {host}"
+        return look_up(host, *arguments, **options)
 
-    for point in entry_points(group="llmkit.simulators"):
-        (provider,) = entry_points(group="llmkit.providers", name=point.name)
-        patch.setattr(provider.load(), "base_url", simulator.base_url(point.name))  # type: ignore[attr-defined]
+    return guarded
 
 
 @pytest.fixture
@@ -99,16 +106,15 @@ def test_there_are_programs():
     idle = [block for block in blocks("python") if not block.runs]
 
     assert len(PROGRAMS) >= 15
+    assert CONFIGURATIONS
     assert len(idle) * 3 < len(PROGRAMS)
     assert [label(block) for block in idle if not re.fullmatch(r"no-run: \S.+", block.info)] == []
 
 
 @pytest.mark.usefixtures("fresh")
-@pytest.mark.parametrize("block", blocks("toml"), ids=label)
+@pytest.mark.parametrize("block", CONFIGURATIONS, ids=label)
 def test_configuration_loads(block: Block):
     """A configuration from the documentation is one."""
-    if "[project]" in block.text:
-        pytest.skip("a pyproject.toml")
     with llmkit.Client.from_config_str(block.text) as client:
         assert client.get_provider_count() >= 1
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FAULTS = {
     "a flow opens a socket": ("llmkit/flow/ask.py", "import aiohttp", {"colourless", "one-door"}),
-    "a policy reads the clock": ("llmkit/policy/limits.py", "import time", {"a-clock-is-handed-in"}),
+    "a policy reads the clock": ("llmkit/policy/keys.py", "import time", {"a-clock-is-handed-in"}),
     "a value knows the wire": ("llmkit/values/usage.py", "import llmkit.wire.http", {"core-layers"}),
     "a vendor reads the environment": ("llmkit_providers/openai.py", "import os", {"a-clock-is-handed-in"}),
     "a vendor reaches behind the counter": ("llmkit_providers/openai.py", "import llmkit.client", {"vendors-see-the-counter"}),

@@ -95,3 +95,84 @@ print(json.dumps({p.name: issubclass(p.load(), Provider) and p.load().name for p
 
     assert found == {name: name for name in found}
     assert len(found) > 1
+
+
+def test_answers_in_both_colours(installed: Installed, server: str):
+    """A call and a stream through the plugin, sync and async, over real HTTP; the model says what was said."""
+    said = installed.run(
+        """
+import asyncio, json, sys
+from llmkit import AsyncClient, Client, Instance
+instance = Instance("echo", "parrot", base_url=sys.argv[1])
+
+with Client([instance]) as client:
+    answer = client.generate("one two three")
+    with client.stream("one two three", max_tokens=2) as stream:
+        pieces = [event.text for event in stream if event.text]
+        whole = stream.completion()
+
+async def main():
+    async with AsyncClient([instance]) as client:
+        again = await client.generate("one two three")
+        async with client.stream("one two three", max_tokens=2) as stream:
+            return again.text, [event.text async for event in stream if event.text]
+
+print(json.dumps({
+    "sync": [answer.text, pieces], "async": asyncio.run(main()), "finish": [answer.finish_reason, whole.finish_reason],
+    "tokens": answer.usage.total_tokens, "provider": answer.provider,
+}))
+""",
+        server,
+    )
+
+    assert said["sync"] == ["one two three", ["one", " two"]]
+    assert said["async"] == said["sync"]
+    assert said["finish"] == ["stop", "length"]
+    assert said["tokens"] == 6
+    assert said["provider"] == "echo"
+
+
+def test_is_not_imported_before_its_first_use(installed: Installed, server: str):
+    """Making a client for another vendor does not load the plugin; the first call to it does."""
+    loaded = installed.run(
+        """
+import json, sys
+from llmkit import Client, Instance
+with Client([Instance("openai", "gpt-4o-mini", api_key="k1")]) as client:
+    before = "llmkit_echo" in sys.modules
+    client.add_instance(Instance("echo", "parrot", base_url=sys.argv[1], name="parrot"))
+    client.generate("Hi", instance="parrot")
+print(json.dumps([before, "llmkit_echo" in sys.modules]))
+""",
+        server,
+    )
+
+    assert loaded == [False, True]
+
+
+def test_what_it_cannot_do_is_refused(installed: Installed):
+    """A parameter that is not among the plugin's features is an error that names it, before anything is sent."""
+    refused = installed.run("""
+import json
+from llmkit import Client, Instance, UnsupportedParameterError
+with Client([Instance("echo", "parrot", base_url="http://127.0.0.1:9")]) as client:
+    try:
+        client.generate("Hi", temperature=0.5)
+    except UnsupportedParameterError as error:
+        print(json.dumps([list(error.parameters), error.provider]))
+""")
+
+    assert refused == [["temperature"], "echo"]
+
+
+def test_listed_by_the_program(installed: Installed):
+    """``llmkit plugins`` shows the plugin and where it comes from."""
+    listed = installed.call(installed.bin / "llmkit", "plugins")
+
+    assert "echo" in listed
+    assert "llmkit-echo" in listed
+
+
+def test_the_demo_of_the_installed_program(installed: Installed):
+    """What README's first command ends in, without a key in the environment."""
+    assert installed.call(installed.bin / "llmkit", "demo")

@@ -9,9 +9,9 @@ from typing import Any
 
 import attrs
 
-from llmkit.config.expand import UNDEFINED
+from llmkit.config.expand import Undefined
 from llmkit.config.positions import Path
-from llmkit.config.problems import Problems, listed, nearest
+from llmkit.config.problems import Problems, listed
 from llmkit.values.instances import Timeouts
 
 
@@ -26,7 +26,9 @@ class Kind:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < 1e15
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def _whole(value: Any) -> bool:
@@ -39,6 +41,10 @@ def _text(value: Any) -> bool:
 
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(_text(item) for item in value)
+
+
+def _keys(value: Any) -> bool:
+    return _text(value) or (isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value))
 
 
 def _plain(value: Any) -> bool:
@@ -60,7 +66,7 @@ ANY_TEXT = Kind("a string", lambda value: isinstance(value, str))
 TEXTS = Kind("an array of non-empty strings", _texts)
 NAMES = Kind("an array of non-empty strings, at least one", lambda value: _texts(value) and bool(value))
 TEXT_OR_TEXTS = Kind("a non-empty string or an array of them", lambda value: _text(value) or (_texts(value) and bool(value)))
-KEYS = Kind("an array of keys, or one string of keys with commas between them", lambda value: _text(value) or _texts(value))
+KEYS = Kind("an array of keys, or one string of keys with commas between them", _keys)
 POSITIVE = Kind("a number above 0", lambda value: _number(value) and value > 0)
 NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _number(value) and value >= 0)
 SHARE = Kind("a number from 0 to 1", lambda value: _number(value) and 0 <= value <= 1)
@@ -112,17 +118,20 @@ def has_undefined(value: Any) -> bool:
     """Whether expansion failed in ``value``, which has been reported then."""
     if isinstance(value, (list, dict)):
         return any(has_undefined(item) for item in (value.values() if isinstance(value, dict) else value))
-    return isinstance(value, str) and value == UNDEFINED
+    return isinstance(value, Undefined)
 
 
 def read_options(problems: Problems, path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a task or an instance. Names llmkit does not know go to the vendor, unless they look like a slip of the
-    pen; ``extra`` takes those too."""
+    pen; ``extra`` takes those too. All of them come back in ``extra``."""
     kinds = dict(OPTIONS)
     for name in table:
         if name not in kinds and not _slip(name):
             kinds[name] = PLAIN
-    return read(problems, path, table, kinds)
+    good = read(problems, path, table, kinds)
+    known = {name: value for name, value in good.items() if name in OPTIONS}
+    extra = {**{name: value for name, value in good.items() if name not in OPTIONS}, **good.get("extra", {})}
+    return {**known, "extra": extra} if extra else known
 
 
 def _slip(name: str) -> bool:
@@ -131,8 +140,6 @@ def _slip(name: str) -> bool:
 
 def reference(problems: Problems, path: Path, name: str, valid: Collection[str], what: str) -> bool:
     """Whether ``name`` is one of ``valid``; noted if not."""
-    if name in valid:
-        return True
-    shown = problems.shown(path, name)
-    problems.add(path, f"expected {what} ({listed(valid)}), got {shown}{nearest(name, valid)}")
-    return False
+    if name not in valid:
+        problems.expected(path, f"{what} ({listed(valid)})", name, valid)
+    return name in valid

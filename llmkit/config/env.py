@@ -9,61 +9,20 @@ import math
 import os
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from llmkit.catalog import provider_for, provider_name, split_model
 from llmkit.config.dotenv import parse_dotenv
 from llmkit.config.files import decode, read_bytes, warn_if_readable
-from llmkit.config.keys import looks_real, split_keys
+from llmkit.config.keys import ENVIRONMENT, looks_real
 from llmkit.config.problems import Problems, plain
 from llmkit.config.settings import Environment, Settings
 from llmkit.config.settings import known_providers as installed_providers
-from llmkit.errors import ConfigError, Problem
 from llmkit.values.instances import Instance
-from llmkit.values.secret import Secret
 
-ENVIRONMENT = "environment"
-"""What errors call the process's environment, in the place of a file's name."""
 _KEY_NAME = re.compile(r"[A-Z0-9_]*_API_KEYS?")
 _POOL_SIZE = "_CONNECTION_POOL_SIZE"
 _NOT_YET = ("CACHE_TTL", "CACHE_ENABLED")
-
-
-class KeyNames(Protocol):
-    """What a provider says about its variables."""
-
-    @property
-    def key_names(self) -> tuple[str, ...]:
-        """Variables that hold the key; with an ``S`` at the end, lists of keys."""
-
-    @property
-    def base_url_names(self) -> tuple[str, ...]:
-        """Variables that hold the base URL."""
-
-
-def keys_for(provider: KeyNames, environ: Mapping[str, str]) -> tuple[Secret, ...]:
-    """A provider's keys in the environment; empty if it has none there.
-
-    The lists (``OPENAI_API_KEYS``) come before the single names (``OPENAI_API_KEY``), and the first that is set wins.
-
-    :raises ConfigError: if a list has an empty or repeated key, or a key cannot be sent; it names positions, never a key.
-    """
-    for name in (*[f"{name}S" for name in provider.key_names], *provider.key_names):
-        text = environ.get(name, "")
-        if not text.strip():
-            continue
-        keys, wrong = split_keys(text if name.endswith("S") else [text])
-        if wrong:
-            said = "; ".join(wrong)
-            problem = Problem(ENVIRONMENT, 0, 0, name, said if name.endswith("S") else said.partition(": ")[2])
-            raise ConfigError(str(problem), problems=(problem,))
-        return keys
-    return ()
-
-
-def base_url_for(provider: KeyNames, environ: Mapping[str, str]) -> str | None:
-    """A provider's base URL in the environment (``OPENAI_API_BASE``), the first name that is set; None if there is none."""
-    return next((text.strip() for name in provider.base_url_names if (text := environ.get(name, "")).strip()), None)
 
 
 def read_env(
@@ -116,8 +75,9 @@ class _Reader:
     def fields(self) -> dict[str, Any]:
         """Keyword arguments for Settings."""
         fields: dict[str, Any] = {"environ": self.environ}
-        primary, fallbacks = self._models("PRIMARY_LLM")[:1], self._models("FALLBACK_LLM")
-        enabled = self._models("ENABLED_MODELS")
+        primary, fallbacks, enabled = (self._models(name) for name in ("PRIMARY_LLM", "FALLBACK_LLM", "ENABLED_MODELS"))
+        if len(primary) > 1:
+            self._wrong("PRIMARY_LLM", "expected one model")
         for number, model in enumerate(fallbacks):
             if model in primary or model in fallbacks[:number]:
                 self._wrong("FALLBACK_LLM", "expected other models than PRIMARY_LLM, each once")

@@ -16,8 +16,11 @@ from llmkit.config.problems import Problems, plain
 _REFERENCE = re.compile(r"\$\$|\$\{(?P<inside>[^}]*)(?P<closed>\})?")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
 
-UNDEFINED = "\x00undefined"
-"""Stands for a value that could not be expanded; it has been reported and is not to be reported again."""
+
+class Undefined(str):
+    """Stands for a value that could not be expanded; it has been reported and is not to be reported again."""
+
+    __slots__ = ()
 
 
 def expand(value: Any, environ: Mapping[str, str], problems: Problems, path: Path = ()) -> Any:
@@ -55,4 +58,4 @@ def _expand_text(text: str, environ: Mapping[str, str], problems: Problems, path
         return found or ""
 
     expanded = _REFERENCE.sub(replace, text)
-    return UNDEFINED if failed else expanded
+    return Undefined() if failed else expanded

@@ -20,6 +20,8 @@ from llmkit.config.shapes import Reader
 
 MOST_BYTES = 1 << 20
 """A configuration of more than this is a mistake: some five thousand instances fit in."""
+_TOO_LARGE = f"expected a configuration of at most {MOST_BYTES} bytes"
+_TOO_DEEP = "expected fewer arrays and tables inside each other"
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
@@ -28,7 +30,7 @@ def read_config(
     *,
     environ: Mapping[str, str] | None = None,
     known_providers: Collection[str] | None = None,
-    known_strategies: Collection[str] = (),
+    known_strategies: Collection[str] | None = None,
 ) -> Settings:
     """The settings in a TOML file.
 
@@ -36,7 +38,7 @@ def read_config(
 
     :param environ: where ``${VAR}`` is looked up; default the process's environment.
     :param known_providers: names of the providers there are; default the installed ones.
-    :param known_strategies: names of strategies that plugins registered.
+    :param known_strategies: names of strategies beside the built-in ones; default those of the installed plugins.
     :raises ConfigError: with every mistake in the file, or saying why it cannot be read.
     """
     file = os.fspath(path)
@@ -54,7 +56,7 @@ def parse_config(
     *,
     environ: Mapping[str, str] | None = None,
     known_providers: Collection[str] | None = None,
-    known_strategies: Collection[str] = (),
+    known_strategies: Collection[str] | None = None,
 ) -> Settings:
     """The settings in TOML text; ``file`` is what errors call it. Otherwise as :func:`read_config`.
 
@@ -68,23 +70,27 @@ def _parse(
     problems: Problems,
     environ: Mapping[str, str] | None,
     providers: Collection[str] | None,
-    strategies: Collection[str],
+    strategies: Collection[str] | None,
 ) -> tuple[Settings, bool]:
     """Settings, and whether the text itself holds keys."""
     text = text.removeprefix("\ufeff")
     document = load_toml(text, problems)
     problems.text = text
-    document = expand(document, os.environ if environ is None else environ, problems)
     reader = Reader(problems, known_providers() if providers is None else providers, strategies)
-    settings = reader.settings(document)
+    settings = Settings()
+    try:
+        document = expand(document, os.environ if environ is None else environ, problems)
+        settings = reader.settings(document)
+    except RecursionError:
+        problems.add_at(0, 0, "", _TOO_DEEP)
     problems.raise_if_any()
     return settings, _holds_keys(document, problems)
 
 
 def read_bytes(file: str) -> tuple[bytes, int]:
-    """What a file holds, up to one byte more than is allowed, and its mode.
+    """What a file holds, and its mode.
 
-    :raises ConfigError: if it cannot be read.
+    :raises ConfigError: if it cannot be read or is larger than :data:`MOST_BYTES`.
     """
     problems = Problems(file)
     data, mode = b"", 0
@@ -92,6 +98,8 @@ def read_bytes(file: str) -> tuple[bytes, int]:
         with open(file, "rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
             data = opened.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            problems.add_at(0, 0, "", _TOO_LARGE)
     except (OSError, ValueError) as error:
         problems.add_at(0, 0, "", f"cannot be read: {getattr(error, 'strerror', None) or 'not a file name'}")
     problems.raise_if_any()
@@ -105,7 +113,7 @@ def decode(data: bytes, problems: Problems) -> str:
     """
     text = ""
     try:
-        text = data[:MOST_BYTES].decode() if len(data) <= MOST_BYTES else "#" * (MOST_BYTES + 1)
+        text = data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - (before.rfind(b"\n") + 1) + 1
@@ -122,15 +130,17 @@ def load_toml(text: str, problems: Problems) -> dict[str, Any]:
     toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     document: dict[str, Any] = {}
     if len(text) > MOST_BYTES:
-        problems.add_at(0, 0, "", f"expected a configuration of at most {MOST_BYTES} bytes")
+        problems.add_at(0, 0, "", _TOO_LARGE)
     problems.raise_if_any()
     try:
         document = toml.loads(text)
     except (ValueError, RecursionError) as error:
-        message = "the tables are nested too deep" if isinstance(error, RecursionError) else str(error)
+        message = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
         place = _PLACE.search(message)
-        at_end = text.count("\n") + 1
-        line, column = (int(place[1]), int(place[2])) if place and place[1] else (at_end, 1)
+        line, column = 1, 1
+        if place is not None:
+            end = (text.count("\n") + 1, len(text) - text.rfind("\n"))
+            line, column = (int(place[1]), int(place[2])) if place[1] else end
         said = hidden(_PLACE.sub("", message))
         problems.add_at(line, column, "", f"not valid TOML: {said[:1].lower()}{said[1:]}")
     problems.raise_if_any()

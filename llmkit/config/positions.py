@@ -11,9 +11,7 @@ from typing import Union
 
 Path = tuple[Union[str, int], ...]
 
-_KEY = re.compile(
-    r"""[ \t]*(?:"(?P<basic>(?:\\.|[^"\\\n])*)"|'(?P<literal>[^'\n]*)'|(?P<bare>[A-Za-z0-9_-]+))[ \t]*(?P<dot>\.)?"""
-)
+_KEY = re.compile(r"""[ \t]*(?:"(?P<basic>(?:\\.|[^"\\\n])*)"|'(?P<literal>[^'\n]*)'|(?P<bare>[A-Za-z0-9_-]+))[ \t]*(?P<dot>\.)?""")
 _SPACE = re.compile(r"(?:[ \t\r\n]+|\#[^\n]*)*")
 _VALUE_TOKEN = re.compile(
     r"""

@@ -18,6 +18,7 @@ MOST_PROBLEMS = 100
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9]{0,15}(?:[_./:*-]+[A-Za-z0-9]{1,16})*")
 _QUOTED = re.compile(r"'([^'\n]+)'")
+_LONG = re.compile(r"[^\s,;()'\"]{21,}")
 _SECRET_NAMES = re.compile(r"key|secret|password|auth|headers|proxy|url|endpoint", re.IGNORECASE)
 _TYPES: tuple[tuple[type, str], ...] = (
     (bool, "a boolean"),
@@ -39,8 +40,9 @@ def plain(text: str) -> bool:
 
 
 def hidden(text: str) -> str:
-    """A message with everything in quotes that could be a key left out."""
-    return redact(_QUOTED.sub(lambda match: match[0] if len(match[1]) == 1 or plain(match[1]) else "'...'", text))
+    """A message without whatever in it could be a key: quoted text and long words that do not read like names."""
+    text = _QUOTED.sub(lambda match: match[0] if len(match[1]) == 1 or plain(match[1]) else "'...'", text)
+    return redact(_LONG.sub(lambda match: match[0] if plain(match[0]) else "...", text))
 
 
 def dotted(path: Path) -> str:
@@ -84,21 +86,28 @@ class Problems:
 
     def add(self, path: Path, message: str) -> None:
         """Note a mistake at a key path."""
-        if len(self._found) >= MOST_PROBLEMS:
-            self._more += 1
+        if self._full():
             return
         if self._positions is None:
             self._positions = Positions(self.text)
         line, column = self._positions.of(path)
         self.add_at(line, column, dotted(path), message)
 
+    def _full(self) -> bool:
+        """Whether there are enough already; if so, one more is counted."""
+        full = len(self._found) >= MOST_PROBLEMS
+        self._more += full
+        return full
+
     def add_at(self, line: int, column: int, path: str, message: str, file: str | None = None) -> None:
         """Note a mistake at a place, in another file if one is given."""
-        problem = Problem(file or self.file, line, column, path, redact(message))
+        problem = Problem(file or self.file, line, column, path, hidden(message))
         self._found.setdefault((path, problem.message), problem)
 
     def unknown(self, path: Path, valid: Collection[str]) -> None:
         """Note a key that does not exist."""
+        if self._full():
+            return
         name = str(path[-1])
         self.add(path, f"unknown key{nearest(name, valid) or f'; expected one of: {listed(valid)}'}")
 
@@ -116,7 +125,9 @@ class Problems:
         return next((said for kind, said in _TYPES if isinstance(value, kind)), type(value).__name__)
 
     def expected(self, path: Path, what: str, value: Any, valid: Collection[str] = ()) -> None:
-        """Note a value that is not what it should be."""
+        """Note a value that is not what it should be, with the nearest of the ``valid`` words."""
+        if self._full():
+            return
         shown = self.shown(path, value)
         near = nearest(value.lower(), valid) if isinstance(value, str) and len(value) <= 100 and valid else ""
         self.add(path, f"expected {what}, got {shown}{near}")

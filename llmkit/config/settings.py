@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
+from llmkit.policy.strategies import ALIASES
 from llmkit.values.instances import Instance, Task, Timeouts
 
-STRATEGIES = ("lru", "lowest_latency", "random", "round_robin", "least_connections", "weighted")
-"""The strategies that ship with llmkit."""
-STRATEGY_ALIASES: Mapping[str, str] = {"least_recently_used": "lru", "latency": "lowest_latency"}
 UNAVAILABLE = ("wait", "fail")
 ON_UNSUPPORTED = ("error", "warn", "drop")
 FLYLLM_RETRIES = 5
 """What flyllm does where its file names no ``max_retries``."""
 NO_TIMEOUTS = Timeouts()
-ANY_MODEL = "*"
-"""The model of an instance that serves whatever model a call names.
-
-A file may describe a server without naming a model (a ``[llm_client]`` table does). To invent a name for it would be a lie
-that the vendor answers with 404, so such an instance says that it takes the model each call names, as ``provider/model``.
-"""
 
 
 class Environment(Mapping[str, str]):
@@ -69,7 +61,7 @@ class Settings:
     instances: tuple[Instance, ...] = ()
     tasks: tuple[Task, ...] = ()
     strategy: Any = "lru"
-    """A name in :data:`STRATEGIES`, one that a plugin registered, or (from a builder) a strategy object."""
+    """A built-in strategy's name, one that a plugin registered, or (from a builder) a strategy object."""
     retries: int | None = None
     """Further attempts after the first. Default 3."""
     retry_initial_delay: float | None = None
@@ -123,13 +115,22 @@ _NO_ARGUMENTS = ("logging", "environ", "ignored")
 def strategy_name(text: str) -> str:
     """A strategy's own name for the name or alias ``text``, in any case."""
     lowered = text.strip().lower()
-    return STRATEGY_ALIASES.get(lowered, lowered)
+    return ALIASES.get(lowered, lowered)
 
 
 def known_providers() -> frozenset[str]:
-    """The names of the providers that are installed; none of them is imported."""
-    from importlib.metadata import entry_points
-
+    """The names of the providers there are, installed or registered by hand; none of them is imported."""
     from llmkit.catalog import BUILT_IN_PROVIDERS
+    from llmkit.plugins.registry import REGISTRY
 
-    return frozenset(BUILT_IN_PROVIDERS).union(entry.name for entry in entry_points(group="llmkit.providers"))
+    return frozenset((*BUILT_IN_PROVIDERS, *REGISTRY.names()))
+
+
+def plugin_strategies(allowed: Iterable[str] | None) -> tuple[str, ...]:
+    """The names of the strategies that plugins register. This loads the plugins, so it is asked only where it matters.
+
+    :param allowed: the only plugins to ask; None means all that are installed.
+    """
+    from llmkit.plugins.hooks import make_hooks
+
+    return tuple([name for found in make_hooks((), allowed).registered["strategies"] for name in found])

@@ -18,17 +18,17 @@ from llmkit.config.keys import split_keys
 from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, hidden, nearest
 from llmkit.config.settings import (
-    ANY_MODEL,
     FLYLLM_RETRIES,
     ON_UNSUPPORTED,
-    STRATEGIES,
-    STRATEGY_ALIASES,
     UNAVAILABLE,
     Logging,
     Settings,
+    plugin_strategies,
     strategy_name,
 )
 from llmkit.errors import ConfigError, LLMError
+from llmkit.policy.router import ANY_MODEL
+from llmkit.policy.strategies import ALIASES, STRATEGIES
 from llmkit.values.instances import Instance, Task, Timeouts, check_url
 
 TOP: Mapping[str, checks.Kind] = {
@@ -49,7 +49,7 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "retry_exponential_base": checks.BASE,
     "timeout": checks.POSITIVE,
     "timeouts": checks.TABLE,
-    "max_wait": checks.NOT_NEGATIVE,
+    "max_wait": checks.POSITIVE,
     "unavailable": checks.one_of(*UNAVAILABLE),
     "max_pending": checks.COUNT,
     "fallbacks": checks.TEXTS,
@@ -125,10 +125,11 @@ LOGGING: Mapping[str, checks.Kind] = {
 class Reader:
     """Reads one parsed and expanded file; mistakes go to ``problems``."""
 
-    def __init__(self, problems: Problems, known_providers: Collection[str], known_strategies: Collection[str]) -> None:
+    def __init__(self, problems: Problems, known_providers: Collection[str], known_strategies: Collection[str] | None) -> None:
         self.problems = problems
         self.known = known_providers
-        self.strategies = (*STRATEGIES, *STRATEGY_ALIASES, *known_strategies)
+        self.known_strategies = known_strategies
+        self.plugins: tuple[str, ...] | None = None
         self.tasks: dict[str, Task] = {}
         self.instances: list[Instance] = []
         self.names: set[str] = set()
@@ -150,9 +151,7 @@ class Reader:
         if "logging" in tables:
             fields["logging"] = self._logging(("logging",), tables["logging"])
         self._fallbacks(fields)
-        return Settings(
-            instances=tuple(self.instances), tasks=tuple(self.tasks.values()), ignored=tuple(self.ignored), **fields
-        )
+        return Settings(instances=tuple(self.instances), tasks=tuple(self.tasks.values()), ignored=tuple(self.ignored), **fields)
 
     def _settings(self, path: Path, table: Mapping[str, Any], *, flyllm: bool) -> dict[str, Any]:
         given = dict(table)
@@ -165,6 +164,7 @@ class Reader:
             else:
                 self.problems.add((*path, name), "this version of llmkit does not have this setting")
         good = read(self.problems, path, given, SETTINGS)
+        self.plugins = tuple(good["plugins"]) if "plugins" in good else None
         if "strategy" in good:
             good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
         if "timeouts" in good:
@@ -186,10 +186,12 @@ class Reader:
         return good
 
     def _strategy(self, path: Path, name: str) -> str:
-        if name in self.strategies:
-            return STRATEGY_ALIASES.get(name, name)
-        reference(self.problems, path, name.strip().lower(), self.strategies, "a strategy")
-        return strategy_name(name)
+        found = strategy_name(name)
+        if found in STRATEGIES:
+            return found
+        more = plugin_strategies(self.plugins) if self.known_strategies is None else self.known_strategies
+        reference(self.problems, path, name, (*STRATEGIES, *ALIASES, *more), "a strategy")
+        return name
 
     def _url(self, path: Path, url: str) -> None:
         """A proxy's URL; it may hold a user name and a password, and speak plain HTTP."""
@@ -213,8 +215,7 @@ class Reader:
         elif name in self.tasks:
             self.problems.add((*path, "name"), "expected a name of its own; an earlier task has it")
         else:
-            extra = good.pop("extra", None)
-            self.tasks[name] = Task(name, **{**good, **({"extra": extra} if extra else {})})
+            self.tasks[name] = Task(name, **good)
 
     def _instances(self, path: Path, table: Mapping[str, Any], kinds: Mapping[str, checks.Kind]) -> list[Instance]:
         """The instances a table describes: one, or one for each of its ``models``. Empty where it is wrong."""
@@ -232,10 +233,13 @@ class Reader:
             fields["options"] = checks.read_options(self.problems, (*path, "options"), fields["options"])
         models = fields.pop("models", None)
         if models is None:
+            # A server described without a model serves the one that each call names: to invent a name would be a lie, which
+            # the vendor answers with 404.
             if "model" not in table and kinds in (INSTANCE, PROVIDER):
                 self.problems.add(path, "expected the key 'model'")
             models = [fields.pop("model", ANY_MODEL)]
-        made = self._make(path, fields, models) if len(self.problems) == before else []
+        whole = "provider" in fields and len(self.problems) == before
+        made = self._make(path, fields, models) if whole else []
         self.instances += made
         return made
 
@@ -262,7 +266,7 @@ class Reader:
         elif "provider" in fields:
             found = provider_name(fields["provider"], self.known)
             if found is None:
-                reference(self.problems, (*path, key), fields["provider"].lower(), self.known, "a provider")
+                reference(self.problems, (*path, key), fields["provider"], self.known, "a provider")
             fields["provider"] = found
 
     def _keys(self, path: Path, fields: dict[str, Any]) -> None:
@@ -337,19 +341,27 @@ class Reader:
         return Logging(LEVELS.get(level, level), targets)
 
     def _fallbacks(self, fields: Mapping[str, Any]) -> None:
-        seen = {fields["default_model"]: "the default model"} if "default_model" in fields else {}
+        default = fields.get("default_model")
+        seen = {} if default is None else {self._whole_name(default): "the default model"}
         for number, name in enumerate(fields.get("fallbacks", ())):
             path: Path = ("settings", "fallbacks", number)
-            if name in seen:
-                self.problems.add(path, f"expected a model or instance that comes once; {seen[name]} is the same")
-            seen.setdefault(name, f"fallback {number + 1}")
+            whole = self._whole_name(name)
+            if whole in seen:
+                self.problems.add(path, f"expected a model or instance that comes once; {seen[whole]} is the same")
+            seen.setdefault(whole, f"fallback {number + 1}")
             self._model(path, name)
-        if "default_model" in fields:
-            self._model(("settings", "default_model"), fields["default_model"])
+        if default is not None:
+            self._model(("settings", "default_model"), default)
+
+    def _whole_name(self, name: str) -> str:
+        """``provider/model`` for every spelling of a model; an instance's name as it is."""
+        provider, model = split_model(name, self.known)
+        provider = provider or provider_for(model)
+        return name if name in self.names or provider is None else f"{provider}/{model}"
 
     def _model(self, path: Path, name: str) -> None:
         """Note a name that is no instance, no configured model, no ``provider/model`` and no model the catalogue knows."""
-        names = [name for instance in self.instances for name in (instance.name, instance.model) if name]
+        names = [name for instance in self.instances for name in (instance.name, instance.model) if name and name != ANY_MODEL]
         if name in names or split_model(name, self.known)[0] is not None or provider_for(name) is not None:
             return
         shown = self.problems.shown(path, name)

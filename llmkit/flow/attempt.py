@@ -76,7 +76,7 @@ def _unavailable(kit: Kit, trail: Trail, error: LLMError) -> LLMError:
     return error
 
 
-def prepared(kit: Kit, call: Call[R], lease: Lease) -> tuple[Call[R], HttpRequest, tuple[str, ...]]:
+def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRequest, tuple[str, ...]]:
     """The call as this instance gets it, its request with the key in it, and what was dropped."""
     route = lease.route
     provider, instance = route.provider, route.instance
@@ -115,6 +115,7 @@ def _encoded(call: Call[Any], route: Route) -> HttpRequest:
 def _hooked(kit: Kit, call: Call[Any], request: HttpRequest, route: Route) -> HttpRequest:
     """The request after the hooks, which may change anything but where it goes: the key belongs to that origin."""
     origin = request.url.split("/", 3)[:3]
+    assert kit.hooks.request is not None
     changed = kit.hooks.request(call=call, instance=route.name, request=request)
     if changed.url.split("/", 3)[:3] != origin:
         raise InvalidRequestError("a hook changed the host of the request; the instance's key is bound to its own host")

@@ -11,12 +11,11 @@ from llmkit.flow.kit import Kit
 from llmkit.values.calls import Call
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 async def batch(
-    kit: Kit, call: Callable[[T], Call[R]], items: Iterable[T], concurrency: int
-) -> AsyncGenerator[tuple[int, R | LLMError], None]:
+    kit: Kit, call: Callable[[T], Call[Any]], items: Iterable[T], concurrency: int
+) -> AsyncGenerator[tuple[int, Any], None]:
     """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
     for it, so memory does not grow with their number."""
 
@@ -32,16 +31,16 @@ async def batch(
 
 async def in_order(
     kit: Kit,
-    call: Callable[[T], Call[R]],
+    call: Callable[[T], Call[Any]],
     items: Iterable[T],
     concurrency: int,
-    progress: Callable[[int, R | LLMError], object] | None = None,
-) -> list[R | LLMError]:
+    progress: Callable[[int, Any], object] | None = None,
+) -> list[Any]:
     """The answers of :func:`batch` as a list, in the order of the items.
 
     :param progress: called with the number of calls done so far and the answer that just came.
     """
-    answers: dict[int, R | LLMError] = {}
+    answers: dict[int, Any] = {}
     async for position, answer in batch(kit, call, items, concurrency):
         answers[position] = answer
         if progress is not None:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from llmkit.policy.router import Router
-from llmkit.runtime import Runtime
-
 if TYPE_CHECKING:
-    from llmkit.plugins.hooks import Hooks
     from llmkit.observe.ledger import Ledger
+    from llmkit.plugins.hooks import Hooks
+    from llmkit.policy.router import Router
+    from llmkit.runtime import Runtime
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Kit:
     """A client's collaborators, put together once and handed down to each flow."""
 

@@ -20,7 +20,7 @@ async def list_models(
 
     :param call: makes the call for an instance and a page.
     """
-    found = []
+    found: list[ModelInfo] = []
     for instance in instances:
         page = None
         for _ in range(MOST_PAGES):

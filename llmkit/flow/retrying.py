@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import tenacity
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Trail:
     """One call's tries so far."""
 
-    call: Call[object]
+    call: Call[Any]
     started: float
     tried: Tried = attrs.field(factory=Tried)
     attempts: list[Attempt] = attrs.field(factory=list)

@@ -8,7 +8,6 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
 
 import attrs
 
@@ -34,7 +33,7 @@ LINGER = 5.0
 """Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class OpenStream:
     """A stream that has been opened: where it comes from, and what it has brought."""
 
@@ -86,11 +85,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
     try:
         body = await runtime.open(request, timeouts.connect or 0.0, first)
     except RequestTimeout as error:
-        timeout = _phase(error, "first_event", first < until)
-    else:
-        timeout = None
-    if timeout is not None:
-        raise timeout
+        raise _phase(error, "first_event", first < until) from None
     try:
         if not 200 <= body.status < 300:
             decoded(call, HttpReply(body.status, body.headers, await _rest(body, first)), route)

@@ -23,7 +23,7 @@ Hook = Callable[..., Any]
 class Hooks:
     """A client's hooks. Each is None where no plugin wants it, so that a call without plugins pays nothing."""
 
-    __slots__ = ("_told", "attempt", "error", "answer", "failover", "registered", "request", "retry", "stream_event")
+    __slots__ = ("_told", "answer", "attempt", "error", "failover", "registered", "request", "retry", "stream_event")
 
     request: Hook | None
     attempt: Hook | None
@@ -148,7 +148,7 @@ def _register(manager: Any, plugin: Any, name: str) -> None:
 
 
 def _packaged(allowed: Iterable[str] | None) -> list[tuple[str, Any]]:
-    from llmkit.plugins.registry import entry_points
+    from llmkit.plugins.registry import PLUGINS, entry_points
 
     disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
     if disabled & {"1", "true", "all"}:
@@ -156,6 +156,6 @@ def _packaged(allowed: Iterable[str] | None) -> list[tuple[str, Any]]:
     wanted = None if allowed is None else set(allowed)
     return [
         (point.name, point)
-        for point in entry_points("llmkit")
+        for point in entry_points(PLUGINS)
         if point.name not in disabled and (wanted is None or point.name in wanted)
     ]

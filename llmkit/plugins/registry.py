@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +14,21 @@ import attrs
 from llmkit.catalog import PROVIDER_ALIASES
 from llmkit.errors import ConfigError
 from llmkit.provider import API_VERSION, Provider
+from llmkit.values.base import Value
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import Distribution, EntryPoint
 
 PROVIDERS = "llmkit.providers"
+SIMULATORS = "llmkit.simulators"
+PLUGINS = "llmkit"
+GROUPS = (PROVIDERS, SIMULATORS, PLUGINS)
 HOME = "llmkit"
 """The distribution whose names no other can take."""
 
 
-@attrs.frozen
-class PluginInfo:
+@attrs.frozen(eq=False, repr=False)
+class PluginInfo(Value):
     """One entry point, as ``llmkit plugins`` shows it."""
 
     group: str
@@ -33,12 +40,55 @@ class PluginInfo:
     """Why it cannot be used, as far as it is known without loading it."""
 
 
-@lru_cache(maxsize=None)
-def entry_points(group: str) -> tuple[EntryPoint, ...]:
-    """The entry points of a group, in the order in which they are found; nothing is imported."""
-    from importlib.metadata import entry_points as find
+@lru_cache
+def _found() -> dict[str, tuple[EntryPoint, ...]]:
+    """The entry points of llmkit's groups.
 
-    return tuple(find(group=group))
+    ``importlib.metadata.entry_points`` reads the metadata of every installed distribution, which takes longer than the rest of
+    making a client; most distributions do not mention llmkit in the one file that counts, so the others are passed over.
+    """
+    found: dict[str, dict[tuple[str, str, str], EntryPoint]] = {group: {} for group in GROUPS}
+    seen = set()
+    for distribution in _distributions():
+        name = distribution.name
+        if name in seen:
+            continue  # further back on sys.path: hidden by the one before
+        seen.add(name)
+        for point in distribution.entry_points:
+            if point.group in found:
+                found[point.group][name, point.name, point.value] = point
+    return {group: tuple(points.values()) for group, points in found.items()}
+
+
+def _distributions() -> Iterator[Distribution]:
+    """The installed distributions whose entry points mention llmkit, in the order of ``sys.path``."""
+    from importlib.metadata import Distribution, PathDistribution
+    from pathlib import Path
+
+    for folder in dict.fromkeys(sys.path):
+        try:
+            names = os.listdir(folder or ".")
+        except NotADirectoryError:  # a zip file
+            yield from Distribution.discover(path=[folder])
+            continue
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith((".dist-info", ".egg-info")) and _mentions_llmkit(os.path.join(folder, name, "entry_points.txt")):
+                yield PathDistribution(Path(folder, name))
+
+
+def _mentions_llmkit(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return b"llmkit" in file.read()
+    except OSError:
+        return False
+
+
+def entry_points(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of one of llmkit's groups, in the order in which they are found; nothing is imported."""
+    return _found()[group]
 
 
 def _distribution(point: EntryPoint) -> tuple[str, str]:
@@ -92,7 +142,7 @@ class Registry:
             from difflib import get_close_matches
 
             near = get_close_matches(asked, [*self.names(), *PROVIDER_ALIASES], 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ConfigError(f"no provider is named {asked!r}{hint} There are {', '.join(self.names())}")
         if len({point.value for point in points}) > 1 and not home:
             offers = ", ".join(f"{dist} {version}" for dist, version in map(_distribution, points))
@@ -128,7 +178,7 @@ def _check(provider: Any, name: str) -> None:
 def plugins() -> list[PluginInfo]:
     """Every entry point that llmkit looks at, none of them imported."""
     found = []
-    for group in (PROVIDERS, "llmkit.simulators", "llmkit"):
+    for group in GROUPS:
         points = sorted(entry_points(group), key=lambda point: point.name)
         own = {point.name for point in points if _ours(point)}
         for point in points:

@@ -65,27 +65,27 @@ def llmkit_error(call: Call[Any], error: LLMError) -> None:
 
 
 @hookspec
-def llmkit_register_models() -> Sequence[ModelInfo]:
+def llmkit_register_models() -> Sequence[ModelInfo]:  # type: ignore[empty-body]
     """Models to add to the catalogue. Asked once, when a client is made."""
 
 
 @hookspec
-def llmkit_register_tokenizers() -> Mapping[str, Callable[[str], int]]:
+def llmkit_register_tokenizers() -> Mapping[str, Callable[[str], int]]:  # type: ignore[empty-body]
     """Functions that count the tokens of a text, by model name. Asked once, when a client is made."""
 
 
 @hookspec
-def llmkit_register_strategies() -> Mapping[str, Callable[[], Strategy]]:
+def llmkit_register_strategies() -> Mapping[str, Callable[[], Strategy]]:  # type: ignore[empty-body]
     """Makers of strategies, by the name that ``Client(strategy=...)`` takes. Asked once, when a client is made."""
 
 
 @hookspec
-def llmkit_register_caches() -> Mapping[str, Callable[..., Any]]:
+def llmkit_register_caches() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
     """Makers of caches, by name. Asked once, when a client is made."""
 
 
 @hookspec
-def llmkit_register_secret_sources() -> Sequence[Callable[[str], str | None]]:
+def llmkit_register_secret_sources() -> Sequence[Callable[[str], str | None]]:  # type: ignore[empty-body]
     """Functions that look a provider's key up (``source("openai")`` gives the key or None), asked in order for an instance that
     has no key of its own and none in the environment, when a client is made."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+
 import attrs
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
+from llmkit.values.base import Value
 from llmkit.values.secret import Secret
 
 UNHINTED_REST = 1.0, 60.0
@@ -16,7 +18,7 @@ QUOTA_REST = 900.0, 86400.0
 """The same after a used-up quota or credit."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Key:
     """One key and its state. ``secret`` is None for servers that want none."""
 
@@ -34,8 +36,8 @@ class Key:
     struck_at: float = 0.0
 
 
-@attrs.frozen
-class KeyState:
+@attrs.frozen(eq=False, repr=False)
+class KeyState(Value):
     """A key's state as data."""
 
     label: str

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from llmkit.errors import ConfigError, LLMError, Recovery
+from llmkit.values.base import Value
 
 if TYPE_CHECKING:
     import tenacity
@@ -21,8 +22,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_RETRIES = 3
 
 
-@attrs.frozen
-class Backoff:
+@attrs.frozen(eq=False, repr=False)
+class Backoff(Value):
     """Full jitter: a random time between 0 and ``min(initial * base ** n, longest)`` seconds after the n-th failure, n from 0
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Waits at least as long as the error's
     ``retry_after`` asks. A tenacity ``wait``."""
@@ -58,7 +59,7 @@ def retry_policy(retries: int | tenacity.BaseRetrying, backoff: Backoff) -> tena
         return retries
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(retries + 1),
-        wait=backoff,  # type: ignore[arg-type]
+        wait=backoff,
         retry=tenacity.retry_if_exception(is_transient),
         reraise=True,
     )
@@ -101,9 +102,9 @@ def retry(
 
     import tenacity
 
-    return tenacity.retry(
+    return tenacity.retry(  # type: ignore[return-value]
         stop=tenacity.stop_after_attempt(check_retries(max_retries) + 1),
-        wait=Backoff(random.random, initial_delay, max_delay, exponential_base),  # type: ignore[arg-type]
+        wait=Backoff(random.random, initial_delay, max_delay, exponential_base),
         retry=tenacity.retry_if_exception(is_transient) if on is None else tenacity.retry_if_exception_type(on),
         reraise=True,
     )

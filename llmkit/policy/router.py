@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -26,10 +27,12 @@ from llmkit.errors import (
 from llmkit.policy.keys import Key, KeyPool, KeyState
 from llmkit.policy.strategies import Strategy
 from llmkit.provider import Provider
-from llmkit.runtime import Waiter
 from llmkit.values.calls import Call
 from llmkit.values.instances import Instance, Task
 from llmkit.values.options import NO_OPTIONS, Options
+
+if TYPE_CHECKING:
+    from llmkit.runtime import Waiter
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
@@ -37,7 +40,7 @@ LATENCY_DECAY = 0.3
 """Share of the newest measurement in an instance's average latency."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Route:
     """An instance at work: its provider, its keys, and what is known of it."""
 
@@ -65,7 +68,7 @@ class Route:
         return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Lease:
     """One call's hold on an instance and a key, until the answer or the stream has ended."""
 
@@ -84,7 +87,7 @@ class Lease:
         self.router.release(self, now, error, answered)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Parked:
     """A call that waits. ``lease`` is set before ``waiter`` is woken, where a slot was handed over."""
 
@@ -97,7 +100,7 @@ class Parked:
     gone: bool = False
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Tried:
     """What one call has tried already."""
 
@@ -165,7 +168,7 @@ class Router:
         with self._lock:
             return self._named(name)
 
-    def options(self, call: Call[object], route: Route, options: Options) -> Options:
+    def options(self, call: Call[Any], route: Route, options: Options) -> Options:
         """A call's options over the instance's defaults over the task's."""
         defaults = route.instance.options
         task = self.tasks.get(call.task) if call.task is not None else None
@@ -190,7 +193,7 @@ class Router:
 
     # ------------------------------------------------------------------------------------------- whose turn it is
 
-    def admit(self, call: Call[object], tried: Tried, now: float, waiter: Callable[[], Waiter]) -> Lease | Parked:
+    def admit(self, call: Call[Any], tried: Tried, now: float, waiter: Callable[[], Waiter]) -> Lease | Parked:
         """A lease for ``call``, or a place in the queue.
 
         What has not been tried comes first; what has been tried serves again when nothing else can. The models of ``fallbacks``
@@ -210,7 +213,7 @@ class Router:
                         return lease
             return self._park([route for routes in tiers for route in routes], now, waiter())
 
-    def untried(self, call: Call[object], tried: Tried, now: float) -> bool:
+    def untried(self, call: Call[Any], tried: Tried, now: float) -> bool:
         """Whether something that the call has not tried could serve it right now."""
         with self._lock:
             return any(
@@ -231,7 +234,8 @@ class Router:
             elif answered:
                 route.keys.worked(key, lease.started)
                 seconds = now - lease.started
-                route.latency = seconds if route.latency is None else route.latency + LATENCY_DECAY * (seconds - route.latency)
+                before = seconds if route.latency is None else route.latency
+                route.latency = before + LATENCY_DECAY * (seconds - before)
             if route.waiting:
                 self._hand_over(route, now)
 
@@ -264,7 +268,7 @@ class Router:
         for parked in self._pending.values():
             parked.waiter.wake()
 
-    def _candidates(self, call: Call[object]) -> list[list[Route]]:
+    def _candidates(self, call: Call[Any]) -> list[list[Route]]:
         question = (call.instance, call.model, call.task, call.fallbacks)
         tiers = self._tiers.get(question)
         if tiers is None:
@@ -274,7 +278,7 @@ class Router:
             self._tiers[question] = tiers
         return tiers
 
-    def _find(self, call: Call[object]) -> list[list[Route]]:
+    def _find(self, call: Call[Any]) -> list[list[Route]]:
         """The instances that could serve a call, most wanted first: its own, then each fallback model's."""
         routes = list(self._routes.values())
         if call.instance is not None:
@@ -285,7 +289,8 @@ class Router:
             own = [route for route in routes if not route.on_demand and route.instance.model != ANY_MODEL]
         if call.task is not None:
             if call.task not in self.tasks and not any(call.task in route.instance.tasks for route in routes):
-                raise ConfigError(f"no task is named {call.task!r}; there are {', '.join(sorted(self._task_names())) or 'none'}")
+                names = ", ".join(sorted(self._task_names())) or "none"
+                raise ConfigError(f"no task is named {call.task!r}; there are {names}")
             if call.instance is None:
                 own = [route for route in own if call.task in route.instance.tasks or route.on_demand]
         tiers = [own]
@@ -300,7 +305,7 @@ class Router:
     def _task_names(self) -> set[str]:
         return {*self.tasks, *(task for route in self._routes.values() for task in route.instance.tasks)}
 
-    def _nobody(self, call: Call[object], disabled: list[Route]) -> LLMError:
+    def _nobody(self, call: Call[Any], disabled: list[Route]) -> LLMError:
         if disabled:
             names = ", ".join(route.name for route in disabled)
             return NoInstanceAvailable(f"every instance that could serve the call is disabled: {names}")
@@ -363,7 +368,7 @@ def _why(resting: list[Route], now: float, until: float | None) -> LLMError:
     keys = [key for route in resting for key in route.keys.keys if key.resting is not None]
     labels = ", ".join(key.label for key in keys[:10]) + (", …" if len(keys) > 10 else "")
     seconds = None if until is None else max(0.0, until - now)
-    reasons = [key.resting for key in keys]
+    reasons = [key.resting for key in keys if key.resting is not None]
     for cls, said in (
         (AuthenticationError, "every key was refused"),
         (PermissionDeniedError, "every key lacks the permission"),
@@ -373,6 +378,10 @@ def _why(resting: list[Route], now: float, until: float | None) -> LLMError:
         if reasons and all(isinstance(reason, cls) for reason in reasons):
             first = reasons[0]
             return cls(
-                f"{said}: {labels}", provider=first.provider, status=first.status, retry_after=seconds, vendor_code=first.vendor_code
+                f"{said}: {labels} ({first.message})",
+                provider=first.provider,
+                status=first.status,
+                vendor_code=first.vendor_code,
+                retry_after=seconds,
             )
     return NoInstanceAvailable(f"nothing can serve the call now; resting keys: {labels or 'none'}", retry_after=seconds)

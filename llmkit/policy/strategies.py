@@ -126,6 +126,6 @@ def make_strategy(
     name = ALIASES.get(chosen.lower(), chosen.lower())
     if name in STRATEGIES:
         return STRATEGIES[name](random)
-    if more and name in more:
-        return more[name]()
+    if more and chosen in more:
+        return more[chosen]()
     raise ConfigError(f"strategy: expected one of {', '.join([*STRATEGIES, *(more or {})])}; got {chosen!r}")

@@ -221,8 +221,8 @@ class Runtime(BaseRuntime):
         if target is None:
             return InvalidRequestError("the request's URL is not valid")
         session = await self._session()
-        exchange = Pending(target.origin, until, session.loop)
-        session.active.add(exchange)
+        exchange = Pending(target.origin, until)
+        session.watch(exchange)
         response: aiohttp.ClientResponse | LLMError | None = None
         try:
             response = await self._head(session, target, request, exchange, connect)
@@ -232,8 +232,7 @@ class Runtime(BaseRuntime):
         finally:
             if response is None or isinstance(response, LLMError):
                 exchange.abort()
-                exchange.over()
-                session.active.discard(exchange)
+                session.release(exchange)
         if isinstance(response, LLMError):
             return response
         exchange.task = None
@@ -300,14 +299,12 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _body(response: aiohttp.ClientResponse, exchange: Pending, session: Session, most: int) -> Body | LLMError:
-    headers: dict[str, str] = {}
-    size = 0
-    for name, value in response.headers.items():
-        size += len(name) + len(value)
-        name = name.lower()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    pairs = response.headers
+    headers = {name.lower(): value for name, value in pairs.items()}
+    if len(headers) < len(pairs):
+        headers = {name.lower(): ", ".join(pairs.getall(name)) for name in pairs}
     body = Body(response, headers, exchange, session)
-    if size > MOST_HEADERS:
+    if sum(map(len, headers)) + sum(map(len, headers.values())) > MOST_HEADERS:
         body.close()
         return errors.headers_too_large(exchange)
     try:
@@ -332,12 +329,13 @@ class Body:
         self._exchange = exchange
         self._session = session
         self._over = False
+        self._broken: LLMError | None = None
 
     async def read(self, until: float) -> bytes:
         """See :meth:`llmkit.runtime.Body.read`."""
         if self._over and self._exchange.killed is None:
             return b""
-        self._exchange.expire(until)
+        self._session.expire(self._exchange, until)
         try:
             return await self.next()
         except BaseException:
@@ -348,39 +346,35 @@ class Body:
         """The next bytes, or ``b""`` at the end."""
         content = self._response.content
         while not self._over:
-            problem = None
+            problem, self._broken = self._broken, None
             data = b""
             try:
-                data = await content.readany()
+                data = await content.readany() if problem is None else b""
             except Exception as caught:
                 problem = errors.translate(caught, self._exchange, TABLE)
-            if problem is None and not data and self._exchange.killed is not None:
+            if problem is not None and self._exchange.killed is None and (data := _rescue(content)):
+                problem, self._broken = None, problem
+            if problem is None and self._exchange.killed is not None:
                 problem = errors.killed(self._exchange)
             if problem is not None:
                 raise problem
-            if not data:
+            plain = self.decoder.feed(data) if data else b""
+            if not data or (content.at_eof() and self._broken is None):
                 self.decoder.finish()
-                self._end()
-            elif plain := self.decoder.feed(data):
+                self._over = True
+                self._session.release(self._exchange)
+                self._response.release()
+            if plain:
                 return plain
         if self._exchange.killed is not None:
             raise errors.killed(self._exchange)
         return b""
 
-    def _end(self) -> None:
-        self._over = True
-        self._session.active.discard(self._exchange)
-        self._exchange.over()
-        self._response.release()
-
     def close(self) -> None:
         """See :meth:`aclose`."""
         if not self._over:
             self._over = True
-            self._session.active.discard(self._exchange)
-            self._exchange.abort()
-            self._exchange.over()
-            self._response.close()
+            _drop(self._response, self._exchange, self._session)
 
     async def aclose(self) -> None:
         """See :meth:`llmkit.runtime.Body.aclose`."""
@@ -395,10 +389,18 @@ class Body:
                 loop.call_soon_threadsafe(_drop, self._response, self._exchange, self._session)
 
 
+def _rescue(content: Any) -> bytes:
+    """What had come before the connection broke: aiohttp's reader tells of the break first and keeps the rest to itself."""
+    try:
+        data: bytes = content._read_nowait(-1)
+    except Exception:
+        return b""
+    return data
+
+
 def _drop(response: aiohttp.ClientResponse, exchange: Pending, session: Session) -> None:
-    session.active.discard(exchange)
     exchange.abort()
-    exchange.over()
+    session.release(exchange)
     response.close()
 
 

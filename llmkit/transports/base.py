@@ -18,7 +18,7 @@ from llmkit.transports.proxy import Proxies
 from llmkit.wire.body import ACCEPT_ENCODING
 from llmkit.wire.http import HttpRequest
 
-AUTO_HEADERS = {"Accept-Encoding": ACCEPT_ENCODING, "User-Agent": "llmkit"}
+AUTO_HEADERS = {"Accept": "*/*", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": "llmkit"}
 """Sent where the request does not say otherwise."""
 MOST_URLS = 1000
 """URLs whose parsed form is kept."""

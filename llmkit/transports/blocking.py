@@ -63,6 +63,7 @@ class Runtime(BaseRuntime):
     def _begin(self) -> None:
         self._adapter = Adapter(self._pool_size or 100, self._verify, self._proxies)
         self._lock = threading.Lock()
+        self._mark = object()
         self._parked: set[_Waiter] = set()
 
     async def sleep(self, seconds: float) -> None:
@@ -157,7 +158,7 @@ class Runtime(BaseRuntime):
             parked = list(self._parked)
         for waiter in parked:
             waiter.wake()
-        watchdog.end_all(self)
+        watchdog.end_all(self._mark)
         self._adapter.close()
 
     async def aclose(self) -> None:
@@ -182,7 +183,7 @@ class Runtime(BaseRuntime):
             prepared = None
         if prepared is None:
             return InvalidRequestError("the request's URL is not valid")
-        exchange = Watched(self, prepared.origin, connect, until)
+        exchange = Watched(self._mark, prepared.origin, connect, until)
         watchdog.watch(exchange)
         response = self._head(prepared, exchange)
         if isinstance(response, LLMError) and exchange.stale:

@@ -94,9 +94,9 @@ def _chain(problem: BaseException) -> Iterator[BaseException]:
 
 def _tls_reason(causes: list[BaseException]) -> str:
     for cause in causes:
-        said = getattr(cause, "verify_message", None) or (isinstance(cause, ssl.SSLError) and cause.reason)
-        if said:
-            return str(said)
+        said = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
+        if isinstance(cause, ssl.SSLError) and isinstance(said, str):
+            return said
     return "the certificate or the protocol is not acceptable"
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import threading
 import time
@@ -32,15 +33,42 @@ OPEN: weakref.WeakSet[Any] = weakref.WeakSet()
 """Every connection, for a forked child to disown."""
 
 
+class _Head:
+    """Reads the lines of a reply's head. http.client takes a connection that ends inside the head for the end of the head."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readline(self, most: int = -1) -> bytes:
+        line: bytes = self._stream.readline(most)
+        if line:
+            exchange = getattr(current, "exchange", None)
+            if exchange is not None:
+                exchange.started = True
+        if not line.endswith(b"\n") and len(line) != most:
+            raise ConnectionResetError(errno.ECONNRESET, "the connection ended inside the head")
+        return line
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 class Reply(http.client.HTTPResponse):
-    """Notes the first byte, and skips informational replies such as 103 Early Hints, of which http.client skips only 100."""
+    """Insists on a whole head, and skips informational replies such as 103 Early Hints, of which http.client skips only 100."""
+
+    def begin(self) -> None:
+        """Read the head."""
+        stream = self.fp
+        self.fp = head = _Head(stream)
+        try:
+            super().begin()
+        finally:
+            if self.fp is head:
+                self.fp = stream
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
-            exchange = getattr(current, "exchange", None)
-            if exchange is not None:
-                exchange.started = True
             if not 100 < status < 200 or status == 101:
                 return version, status, reason
             http.client.parse_headers(self.fp)
@@ -213,6 +241,7 @@ class Adapter(HTTPAdapter):
         response.headers = resp.headers
         response.raw = resp
         response.url = req.url
+        response.request = req
         return response
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import time
 import weakref
 from collections.abc import AsyncGenerator
@@ -20,29 +21,13 @@ from llmkit.wire.body import MOST_HEADERS
 class Pending(Exchange):
     """An exchange on an event loop, in the task that made it."""
 
-    __slots__ = ("_loop", "_timer", "task", "transport")
+    __slots__ = ("task", "transport")
 
-    def __init__(self, origin: str, until: float, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, origin: str, until: float) -> None:
         super().__init__(origin, until)
         self.transport: Any = None
         self.task = asyncio.current_task()
         """What waits for the head of the reply."""
-        self._loop = loop
-        self._timer = loop.call_later(until - time.monotonic(), self._expired, until)
-
-    def expire(self, moment: float) -> None:
-        """Move the timer. To a later moment that is free: the timer looks again when it fires."""
-        if moment < self.expires_at:
-            self._timer.cancel()
-            self._timer = self._loop.call_later(moment - time.monotonic(), self._expired, moment)
-        self.expires_at = moment
-
-    def _expired(self, moment: float) -> None:
-        if moment < self.expires_at:
-            moment = self.expires_at
-            self._timer = self._loop.call_later(moment - time.monotonic(), self._expired, moment)
-        else:
-            self.kill("timeout")
 
     def kill(self, why: str) -> None:
         """Break the connection, or stop the wait for one."""
@@ -57,11 +42,6 @@ class Pending(Exchange):
         if self.transport is not None:
             self.transport.abort()
 
-    def over(self) -> None:
-        """The reply has been read, or nobody wants it any more."""
-        self._timer.cancel()
-        self.transport = self.task = None
-
 
 current: contextvars.ContextVar[Pending | None] = contextvars.ContextVar("llmkit_exchange", default=None)
 """What this task is sending."""
@@ -72,44 +52,53 @@ class _Connector(aiohttp.TCPConnector):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit)
-        self.used: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.protocols: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         exchange = current.get()
         connection = await super().connect(req, traces, timeout)
         if exchange is None:
             return connection
-        while exchange.fresh_only and connection.protocol in self.used:
+        while exchange.fresh_only and hasattr(connection.protocol, "llmkit_tap"):
             connection.close()
             connection = await super().connect(req, traces, timeout)
-        protocol = connection.protocol
-        exchange.transport = connection.transport
-        exchange.reused = protocol in self.used
+        tap: _Tap | None = getattr(connection.protocol, "llmkit_tap", None)
+        exchange.reused = tap is not None
         exchange.connected = True
-        if exchange.reused:
-            _note_first_byte(protocol, exchange)
-        else:
-            self.used.add(protocol)
+        exchange.transport = connection.transport
+        if tap is None:
+            tap = _Tap(connection.protocol)
+            self.protocols.add(connection.protocol)
+        tap.exchange = exchange
         return connection
 
 
-def _note_first_byte(protocol: Any, exchange: Exchange) -> None:
-    received = type(protocol).data_received
+class _Tap:
+    """Sits before a connection's protocol and notes that bytes have come."""
 
-    def first(data: bytes) -> None:
-        del protocol.data_received
-        exchange.started = True
-        received(protocol, data)
+    __slots__ = ("_received", "exchange")
 
-    protocol.data_received = first
+    def __init__(self, protocol: Any) -> None:
+        self.exchange: Exchange | None = None
+        self._received = protocol.data_received
+        protocol.llmkit_tap = self
+        protocol.data_received = self._note
+
+    def _note(self, data: bytes) -> None:
+        if self.exchange is not None:
+            self.exchange.started = True
+        self._received(data)
 
 
 class Session:
-    """aiohttp's session on one loop, and what runs over it."""
+    """aiohttp's session on one loop, and what runs over it: one timer of the loop's watches all exchanges, as the watchdog does for
+    blocking ones."""
 
     def __init__(self, pool_size: int | None) -> None:
         self.loop = asyncio.get_running_loop()
-        self.active: set[Pending] = set()
+        self._active: set[Pending] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = math.inf
         self.closing: asyncio.Task[None] | None = None
         self._connector = _Connector(pool_size or 0)
         self.client = aiohttp.ClientSession(
@@ -120,7 +109,6 @@ class Session:
             trust_env=False,
             max_line_size=MOST_HEADERS,
             max_field_size=MOST_HEADERS,
-            skip_auto_headers=("Accept",),
         )
         self._guard = _guard(self.client)
 
@@ -128,9 +116,44 @@ class Session:
         """Begin the guard that closes the session when the loop ends."""
         await self._guard.__anext__()
 
+    def watch(self, exchange: Pending) -> None:
+        """Watch an exchange until :meth:`release`."""
+        self._active.add(exchange)
+        self.expire(exchange, exchange.expires_at)
+
+    def release(self, exchange: Pending) -> None:
+        """Watch it no longer: the reply has been read, or nobody wants it any more."""
+        self._active.discard(exchange)
+        exchange.transport = exchange.task = None
+
+    def expire(self, exchange: Pending, moment: float) -> None:
+        """Move an exchange's timer."""
+        exchange.expires_at = moment
+        if moment < self._wakes_at:
+            self._wake_at(moment)
+
+    def _wake_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wakes_at = moment
+        self._timer = self.loop.call_later(moment - time.monotonic(), self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        for exchange in [*self._active]:
+            if exchange.expires_at <= now:
+                exchange.kill("timeout")
+        waiting = [exchange.expires_at for exchange in self._active if exchange.killed is None]
+        self._timer, self._wakes_at = None, math.inf
+        if waiting:
+            self._wake_at(min(waiting))
+
     def close(self) -> None:
         """On the session's loop: end what runs, then close the connections."""
-        for exchange in list(self.active):
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._wakes_at = None, math.inf
+        for exchange in [*self._active]:
             exchange.kill("closed")
         if self.closing is None:
             self.closing = self.loop.create_task(self._close())
@@ -149,7 +172,7 @@ class Session:
 
     def forget(self) -> None:
         """In a forked child: leave the parent's loop and connections alone."""
-        for protocol in list(self._connector.used):
+        for protocol in list(self._connector.protocols):
             if protocol.transport is not None:
                 disown(protocol.transport.get_extra_info("socket"))
         KEPT.append(self)

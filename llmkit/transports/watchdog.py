@@ -21,7 +21,7 @@ from llmkit.transports.exchange import Exchange
 class Watched(Exchange):
     """An exchange over a blocking socket.
 
-    :param owner: the runtime it belongs to.
+    :param owner: a mark of the runtime it belongs to; not the runtime, which idle connections would keep alive.
     :param connect: seconds that making a connection may take.
     """
 
@@ -100,13 +100,16 @@ class Watchdog:
     def _run(self) -> None:
         with self._lock:
             while True:
-                now = time.monotonic()
-                for exchange in self._exchanges:
-                    if exchange.expires_at <= now:
-                        exchange.kill("timeout")
-                waiting = [exchange.expires_at for exchange in self._exchanges if exchange.killed is None]
-                self._wakes_at = min(waiting, default=math.inf)
-                self._lock.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX) if waiting else None)
+                self._lock.wait(self._sweep())
+
+    def _sweep(self) -> float | None:
+        """Kill what has expired. Gives the seconds until the next one may; None if nothing is watched."""
+        now = time.monotonic()
+        for exchange in self._exchanges:
+            if exchange.expires_at <= now:
+                exchange.kill("timeout")
+        self._wakes_at = min([each.expires_at for each in self._exchanges if each.killed is None], default=math.inf)
+        return None if self._wakes_at == math.inf else min(self._wakes_at - now, threading.TIMEOUT_MAX)
 
 
 watchdog = Watchdog()

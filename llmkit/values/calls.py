@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 import attrs
 
 from llmkit.errors import RequestTimeout
+from llmkit.values.base import Value
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
@@ -17,8 +18,8 @@ R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
 
 
-@attrs.frozen
-class Deadline:
+@attrs.frozen(eq=False, repr=False)
+class Deadline(Value):
     """When a call must be over, on the runtime's clock."""
 
     at: float
@@ -38,8 +39,8 @@ class Deadline:
         return RequestTimeout(f"the call was not over within its {self.seconds:g} s", phase="deadline")
 
 
-@attrs.frozen(kw_only=True)
-class Call(Generic[R]):
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Call(Value, Generic[R]):
     """What every call has."""
 
     deadline: Deadline
@@ -56,7 +57,7 @@ class Call(Generic[R]):
     """A number or a tenacity policy for this call alone; None means the client's."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ChatCall(Call[Completion]):
     """Messages in, a message out."""
 
@@ -66,7 +67,7 @@ class ChatCall(Call[Completion]):
     on_unsupported: OnUnsupported = "error"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class EmbedCall(Call[Embeddings]):
     """Texts in, vectors out."""
 
@@ -75,14 +76,14 @@ class EmbedCall(Call[Embeddings]):
     extra: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
     page: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class RawCall(Call[Any]):
     """A request of the user's own, authorised like any other; its answer is the parsed JSON."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from llmkit.errors import LLMError
+from llmkit.values.base import Value
 from llmkit.values.messages import Message, ToolCall
 from llmkit.values.usage import Usage
 
 if TYPE_CHECKING:
-    from llmkit.errors import LLMError
+    from decimal import Decimal
 
 
 class FinishReason(str, enum.Enum):
@@ -30,8 +31,8 @@ class FinishReason(str, enum.Enum):
         return self.value
 
 
-@attrs.frozen
-class Attempt:
+@attrs.frozen(eq=False, repr=False)
+class Attempt(Value):
     """One try of a call."""
 
     instance: str
@@ -50,8 +51,8 @@ class Attempt:
         return self.error is not None and self.error.ambiguous
 
 
-@attrs.frozen
-class Timing:
+@attrs.frozen(eq=False, repr=False)
+class Timing(Value):
     """Where a call's time went, in seconds."""
 
     total: float = 0.0
@@ -61,8 +62,8 @@ class Timing:
     """From the start of the call to the first content of a stream; None for whole answers."""
 
 
-@attrs.frozen
-class Completion:
+@attrs.frozen(eq=False, repr=False)
+class Completion(Value):
     """A model's answer."""
 
     message: Message
@@ -117,8 +118,8 @@ class Completion:
         return self.message.refusal
 
 
-@attrs.frozen
-class Embeddings:
+@attrs.frozen(eq=False, repr=False)
+class Embeddings(Value):
     """Vectors, in the order of the texts."""
 
     vectors: tuple[tuple[float, ...], ...] = attrs.field(repr=lambda vectors: f"<{len(vectors)} vectors>")
@@ -133,8 +134,8 @@ class Embeddings:
     timing: Timing | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
-class ModelInfo:
+@attrs.frozen(eq=False, repr=False)
+class ModelInfo(Value):
     """A model that a vendor or a local server offers. What is not known is None."""
 
     id: str
@@ -148,8 +149,8 @@ class ModelInfo:
     raw: Any = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
-class ModelList:
+@attrs.frozen(eq=False, repr=False)
+class ModelList(Value):
     """One page of a vendor's models."""
 
     models: tuple[ModelInfo, ...]

@@ -51,7 +51,7 @@ def from_openai(message: Mapping[str, Any]) -> Message:
 
     :raises ValueError: if its role or a part of its content is not known.
     """
-    role = {"developer": "system", "function": "tool"}.get(message.get("role", ""), message.get("role"))
+    role: Any = {"developer": "system", "function": "tool"}.get(message.get("role", ""), message.get("role"))
     content = message.get("content")
     if role == "tool":
         text = content if isinstance(content, str) else "".join(part["text"] for part in content or ())

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Union
+from typing import Any, ClassVar, Literal, Union
 
 import attrs
 
+from llmkit.values.base import Value
 from llmkit.values.completion import FinishReason
 from llmkit.values.messages import Extra, Part
 from llmkit.values.usage import Usage
 
 
-@attrs.frozen
-class StreamStarted:
+@attrs.frozen(eq=False, repr=False)
+class StreamStarted(Value):
     """The vendor has begun to answer."""
 
-    type: ClassVar[str] = "started"
+    type: ClassVar[Literal["started"]] = "started"
     text: ClassVar[str] = ""
     model: str | None = None
     id: str | None = None
 
 
-@attrs.frozen
-class TextDelta:
+@attrs.frozen(eq=False, repr=False)
+class TextDelta(Value):
     """More text. ``choice`` tells answers apart where more than one was asked for."""
 
-    type: ClassVar[str] = "text"
+    type: ClassVar[Literal["text"]] = "text"
     text: str
     choice: int = 0
 
 
-@attrs.frozen
-class ReasoningDelta:
+@attrs.frozen(eq=False, repr=False)
+class ReasoningDelta(Value):
     """More thinking, in ``reasoning``; ``text`` stays empty, so that printing ``event.text`` prints the answer alone. A
     ``signature`` or ``redacted`` data ends one thought: what follows is another."""
 
-    type: ClassVar[str] = "reasoning"
+    type: ClassVar[Literal["reasoning"]] = "reasoning"
     text: ClassVar[str] = ""
     reasoning: str = ""
     signature: str | None = None
@@ -43,22 +44,22 @@ class ReasoningDelta:
     choice: int = 0
 
 
-@attrs.frozen
-class RefusalDelta:
+@attrs.frozen(eq=False, repr=False)
+class RefusalDelta(Value):
     """More of the model's refusal, in ``refusal``."""
 
-    type: ClassVar[str] = "refusal"
+    type: ClassVar[Literal["refusal"]] = "refusal"
     text: ClassVar[str] = ""
     refusal: str
     choice: int = 0
 
 
-@attrs.frozen
-class ToolCallDelta:
+@attrs.frozen(eq=False, repr=False)
+class ToolCallDelta(Value):
     """A tool call begins or goes on. ``position`` numbers the calls of this answer from 0; ``id`` and ``name`` are set when a
     call begins, ``arguments`` is the next fragment of its JSON."""
 
-    type: ClassVar[str] = "tool_call"
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
     text: ClassVar[str] = ""
     position: int
     id: str | None = None
@@ -68,41 +69,41 @@ class ToolCallDelta:
     extra: Extra = None
 
 
-@attrs.frozen
-class PartDone:
+@attrs.frozen(eq=False, repr=False)
+class PartDone(Value):
     """A part that comes whole: a picture, a part of the vendor's own, an empty text that carries a vendor's ``extra``."""
 
-    type: ClassVar[str] = "part"
+    type: ClassVar[Literal["part"]] = "part"
     text: ClassVar[str] = ""
     part: Part
     choice: int = 0
 
 
-@attrs.frozen
-class UsageReported:
+@attrs.frozen(eq=False, repr=False)
+class UsageReported(Value):
     """Tokens used so far; the last one counts."""
 
-    type: ClassVar[str] = "usage"
+    type: ClassVar[Literal["usage"]] = "usage"
     text: ClassVar[str] = ""
     usage: Usage
 
 
-@attrs.frozen
-class StreamFinished:
+@attrs.frozen(eq=False, repr=False)
+class StreamFinished(Value):
     """The model stopped."""
 
-    type: ClassVar[str] = "finished"
+    type: ClassVar[Literal["finished"]] = "finished"
     text: ClassVar[str] = ""
     finish_reason: FinishReason
     raw_finish_reason: str | None = None
     choice: int = 0
 
 
-@attrs.frozen
-class RawEvent:
+@attrs.frozen(eq=False, repr=False)
+class RawEvent(Value):
     """Something the vendor sent that has no common form; ``data`` is its JSON."""
 
-    type: ClassVar[str] = "raw"
+    type: ClassVar[Literal["raw"]] = "raw"
     text: ClassVar[str] = ""
     data: Any
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
 from llmkit.errors import ConfigError
+from llmkit.values.base import Value
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
 from llmkit.values.secret import Secret
 
@@ -74,8 +73,8 @@ def _options(options: Options | Mapping[str, Any]) -> Options:
     return Options(**known)
 
 
-@attrs.frozen
-class Timeouts:
+@attrs.frozen(eq=False, repr=False)
+class Timeouts(Value):
     """The parts of a call's time, in seconds. None means the default."""
 
     connect: float | None = attrs.field(default=None, validator=_positive)
@@ -100,8 +99,8 @@ class Timeouts:
 DEFAULT_TIMEOUTS = Timeouts(connect=5.0, first_event=60.0, idle=60.0, attempt=600.0)
 
 
-@attrs.frozen
-class Instance:
+@attrs.frozen(eq=False, repr=False)
+class Instance(Value):
     """One model at one vendor, with the keys to use it.
 
     :raises ConfigError: if a value has the wrong type or is out of range; the message names the parameter.
@@ -164,6 +163,8 @@ def is_loopback(host: str) -> bool:
     """Whether ``host`` is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -178,6 +179,8 @@ def check_url(url: str, allow_http: bool) -> None:
 
     :raises ConfigError: with the reason; user information in the URL is not shown.
     """
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

@@ -6,30 +6,32 @@ sent back (a thought signature, cache marks), keyed by the provider's name, so t
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
 
 from llmkit.errors import InvalidRequestError
+from llmkit.values.base import Value
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Extra = Union[Mapping[str, Any], None]
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-@attrs.frozen
-class Text:
+@attrs.frozen(eq=False, repr=False)
+class Text(Value):
     """Plain text."""
 
-    type: ClassVar[str] = "text"
+    type: ClassVar[Literal["text"]] = "text"
     text: str
     extra: Extra = None
 
 
-@attrs.frozen
-class _Media:
+@attrs.frozen(eq=False, repr=False)
+class _Media(Value):
     """Bytes, a URL the vendor fetches, or the id of a file the vendor already has: exactly one of the three."""
 
     data: bytes | None = attrs.field(default=None, repr=lambda data: "None" if data is None else f"<{len(data)} bytes>")
@@ -51,48 +53,53 @@ class _Media:
 
         :raises OSError: if the file cannot be read.
         """
+        import mimetypes
+        from pathlib import Path
+
         path = Path(path)
         guessed = media_type or mimetypes.guess_type(path.name)[0]
         return cls(data=path.read_bytes(), media_type=guessed)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Image(_Media):
     """A picture. ``detail`` (``low``, ``high``, ``auto``) is passed on where a vendor has it."""
 
-    type: ClassVar[str] = "image"
+    type: ClassVar[Literal["image"]] = "image"
     detail: str | None = attrs.field(default=None, kw_only=True)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Audio(_Media):
     """A sound clip."""
 
-    type: ClassVar[str] = "audio"
+    type: ClassVar[Literal["audio"]] = "audio"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class File(_Media):
     """A document, such as a PDF. ``name`` is what the vendor shows the model."""
 
-    type: ClassVar[str] = "file"
+    type: ClassVar[Literal["file"]] = "file"
     name: str | None = attrs.field(default=None, kw_only=True)
 
     @classmethod
     def from_path(cls, path: str | Path, media_type: str | None = None) -> Any:
         """Read a file and keep its name."""
-        return attrs.evolve(super().from_path(path, media_type), name=Path(path).name)
+        from pathlib import PurePath
+
+        return attrs.evolve(super().from_path(path, media_type), name=PurePath(path).name)
 
 
-@attrs.frozen
-class ToolCall:
+@attrs.frozen(eq=False, repr=False)
+class ToolCall(Value):
     """The model asks the client to run a tool.
 
     ``arguments`` is the parsed object, empty where the model's text was no JSON object; ``raw`` is that text as it was
     sent, and ``valid`` says whether it could be parsed.
     """
 
-    type: ClassVar[str] = "tool_call"
+    type: ClassVar[Literal["tool_call"]] = "tool_call"
     id: str
     name: str
     arguments: Mapping[str, Any] = attrs.field(factory=dict)
@@ -101,11 +108,11 @@ class ToolCall:
     extra: Extra = None
 
 
-@attrs.frozen
-class ToolResult:
+@attrs.frozen(eq=False, repr=False)
+class ToolResult(Value):
     """What a tool answered. ``content`` is text, or parts for the vendors that take pictures in results."""
 
-    type: ClassVar[str] = "tool_result"
+    type: ClassVar[Literal["tool_result"]] = "tool_result"
     call_id: str
     content: str | tuple[Text | Image | File, ...] = ""
     name: str | None = None
@@ -113,12 +120,12 @@ class ToolResult:
     extra: Extra = None
 
 
-@attrs.frozen
-class Reasoning:
+@attrs.frozen(eq=False, repr=False)
+class Reasoning(Value):
     """The model's thinking. ``signature`` and ``redacted`` (opaque data) must go back to the ``provider`` they came from,
     and go to no other."""
 
-    type: ClassVar[str] = "reasoning"
+    type: ClassVar[Literal["reasoning"]] = "reasoning"
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
@@ -126,21 +133,21 @@ class Reasoning:
     extra: Extra = None
 
 
-@attrs.frozen
-class Refusal:
+@attrs.frozen(eq=False, repr=False)
+class Refusal(Value):
     """The model declined, in words the vendor keeps apart from ordinary text."""
 
-    type: ClassVar[str] = "refusal"
+    type: ClassVar[Literal["refusal"]] = "refusal"
     text: str
     extra: Extra = None
 
 
-@attrs.frozen
-class VendorPart:
+@attrs.frozen(eq=False, repr=False)
+class VendorPart(Value):
     """A part that only ``provider`` understands (a tool that the vendor ran itself, a citation block), kept as it was sent so
     that it can be sent back."""
 
-    type: ClassVar[str] = "vendor"
+    type: ClassVar[Literal["vendor"]] = "vendor"
     provider: str
     data: Mapping[str, Any]
 
@@ -158,8 +165,8 @@ def parts(content: Content) -> tuple[Part, ...]:
     return (content,)
 
 
-@attrs.frozen
-class Message:
+@attrs.frozen(eq=False, repr=False)
+class Message(Value):
     """One turn. ``content`` may be given as text, a part, or a list of both."""
 
     role: Role = attrs.field(validator=attrs.validators.in_(("system", "user", "assistant", "tool")))

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union
 import attrs
 
 from llmkit.errors import InvalidRequestError
+from llmkit.values.base import Value
 from llmkit.values.tools import JsonSchema, Tool
 
 ToolLike = Union[Tool, Mapping[str, Any]]
@@ -26,8 +27,8 @@ def _tools(tools: Sequence[ToolLike] | None) -> tuple[ToolLike, ...] | None:
     return None if tools is None else tuple(tools)
 
 
-@attrs.frozen(kw_only=True)
-class Options:
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class Options(Value):
     """Parameters of a call, each None where it is not set; an unset one is never sent.
 
     A reusable value: ``options = Options(temperature=0.2, max_tokens=500)``, then ``client.generate(prompt,
@@ -74,9 +75,8 @@ class Options:
                 raise InvalidRequestError(f"{name}: expected a non-empty string, got {value!r}")
         if self.tools is not None:
             _check_tools(self.tools)
-        if self.response_format is not None and self.response_format != "json":
-            if not isinstance(self.response_format, JsonSchema):
-                raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {self.response_format!r}')
+        if self.response_format not in (None, "json") and not isinstance(self.response_format, JsonSchema):
+            raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {self.response_format!r}')
         if self.extra is not None and not isinstance(self.extra, Mapping):
             raise InvalidRequestError(f"extra: expected a mapping, got {type(self.extra).__name__}")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -33,6 +31,8 @@ class Secret:
 
     def fingerprint(self) -> str:
         """Eight hexadecimal digits of the key's SHA-256: tells keys apart, tells nothing about them."""
+        import hashlib
+
         return hashlib.sha256(self._reveal().encode()).hexdigest()[:8]
 
     def __repr__(self) -> str:
@@ -44,7 +44,9 @@ class Secret:
         return format(repr(self), spec)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(self._reveal(), other._reveal())
+        from hmac import compare_digest
+
+        return isinstance(other, Secret) and compare_digest(self._reveal(), other._reveal())
 
     def __hash__(self) -> int:
         return hash(self._reveal())

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from llmkit.errors import InvalidRequestError
+from llmkit.values.base import Value
 
 
 def _named(value: Any, attribute: Any, name: str) -> None:
@@ -22,8 +23,8 @@ def _schema(value: Any, attribute: Any, schema: Any) -> None:
         )
 
 
-@attrs.frozen
-class Tool:
+@attrs.frozen(eq=False, repr=False)
+class Tool(Value):
     """A function the model may call. ``parameters`` is the JSON schema of its arguments; ``strict`` asks the vendor to
     enforce it, where it can."""
 
@@ -33,8 +34,8 @@ class Tool:
     strict: bool | None = None
 
 
-@attrs.frozen
-class JsonSchema:
+@attrs.frozen(eq=False, repr=False)
+class JsonSchema(Value):
     """The shape an answer must have. ``strict`` asks the vendor to enforce it, where it can."""
 
     schema: Mapping[str, Any] = attrs.field(validator=_schema)

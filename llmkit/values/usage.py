@@ -6,12 +6,14 @@ from typing import Any
 
 import attrs
 
+from llmkit.values.base import Value
+
 MOST_TOKENS = 10**12
 """A count above this is taken for rubbish."""
 
 
-@attrs.frozen
-class Usage:
+@attrs.frozen(eq=False, repr=False)
+class Usage(Value):
     """Tokens of one call, or a sum of several. One convention for every vendor: prompt tokens include those read from and
     written to the vendor's cache, completion tokens include reasoning."""
 

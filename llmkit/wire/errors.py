@@ -84,40 +84,43 @@ CODES: Mapping[str, tuple[type[LLMError], Recovery]] = {
 }
 """Vendors' codes and types, in lower case."""
 
-WORDS: tuple[tuple[re.Pattern[str], type[LLMError], Recovery], ...] = (
+WORDS: tuple[tuple[str, type[LLMError], Recovery], ...] = (
     (
-        re.compile(
+        (
             r"maximum context length|context (length|window|size)|context limit|prompt is too long|too many (input )?tokens"
             r"|input tokens exceed|exceeds the (maximum number of tokens|model's max)|longer than the model's"
             r"|input is too long|too large for model|length of all messages is too long|reduce the length of the messages"
-            r"|exceeds? the maximum (number of )?(input )?tokens|max_new_tokens. must be",
-            re.I,
+            r"|exceeds? the maximum (number of )?(input )?tokens|max_new_tokens. must be"
         ),
         ContextLengthError,
         Recovery.NEVER,
     ),
     (
-        re.compile(r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b", re.I),
+        (
+            r"credit balance|insufficient[ _](balance|credit|quota|funds)|exceeded your current quota|usage limits?\b"
+        ),
         QuotaExceededError,
         Recovery.OTHER_KEY,
     ),
     (
-        re.compile(r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key", re.I),
+        (
+            r"api[ _-]?key[^.]{0,20} (not valid|invalid|expired|incorrect)|(invalid|incorrect|missing) api[ _-]?key"
+        ),
         AuthenticationError,
         Recovery.OTHER_KEY,
     ),
     (
-        re.compile(r"content (management )?policy|content filter|safety system|flagged as", re.I),
+        r"content (management )?policy|content filter|safety system|flagged as",
         ContentFilterError,
         Recovery.NEVER,
     ),
     (
-        re.compile(r"(invalid|unknown|no such) model|model[^.]{0,80}(does not exist|not found|is not available)", re.I),
+        r"(invalid|unknown|no such) model|model[^.]{0,80}(does not exist|not found|is not available)",
         ModelNotFoundError,
         Recovery.OTHER_INSTANCE,
     ),
 )
-"""What only a 400-ish reply's words tell, tried in order."""
+"""What only a 400-ish reply's words tell, whatever their case, tried in order; compiled when the first error comes."""
 
 
 def classify(status: int | None, codes: tuple[str, ...], message: str) -> tuple[type[LLMError], Recovery]:
@@ -147,7 +150,7 @@ def classify(status: int | None, codes: tuple[str, ...], message: str) -> tuple[
 
 
 def _by_words(message: str) -> tuple[type[LLMError], Recovery] | None:
-    return next(((error, recovery) for words, error, recovery in WORDS if words.search(message)), None)
+    return next(((error, recovery) for words, error, recovery in WORDS if re.search(words, message, re.IGNORECASE)), None)
 
 
 def error_for(
@@ -178,7 +181,7 @@ def error_for(
         recovery = Recovery.NEVER
     seconds = retry_after(headers)
     return cls(
-        redact(" ".join(message.split()))[:500] or f"the vendor answered with HTTP {status} and no message",
+        redact(" ".join(message[:8000].split()))[:500] or f"the vendor answered with HTTP {status} and no message",
         provider=provider,
         status=status,
         request_id=request_id(headers),
@@ -189,7 +192,15 @@ def error_for(
     )
 
 
-REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-generation-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray")
+REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "apim-request-id",
+    "x-generation-id",
+    "x-amzn-requestid",
+    "x-goog-request-id",
+    "cf-ray",
+)
 """Headers that hold the vendor's id of a request, first found wins."""
 
 

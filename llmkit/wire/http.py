@@ -6,14 +6,17 @@ from collections.abc import Mapping
 
 import attrs
 
+from llmkit.values.base import Value
 
-@attrs.frozen
-class HttpRequest:
+
+@attrs.frozen(eq=False, repr=False)
+class HttpRequest(Value):
     """What a provider wants sent. ``body`` is None for requests without one."""
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=lambda headers: repr([*headers]))
+    """Their values stay out of the repr: keys are among them."""
     body: bytes | None = None
 
     def with_headers(self, headers: Mapping[str, str]) -> HttpRequest:
@@ -23,8 +26,8 @@ class HttpRequest:
         return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
 
 
-@attrs.frozen
-class HttpReply:
+@attrs.frozen(eq=False, repr=False)
+class HttpReply(Value):
     """A whole answer. Header names are in lower case; ``body`` is decompressed."""
 
     status: int

@@ -1,12 +1,13 @@
 """The one way JSON comes in and goes out.
 
-What comes in is not trusted: NaN, Infinity, nesting deeper than :data:`MOST_DEPTH` and text that is no JSON raise
-:class:`~llmkit.errors.InvalidResponseError`; invalid UTF-8 and lone surrogates become U+FFFD.
+What comes in is not trusted: NaN, Infinity, numbers out of a float's range, nesting deeper than :data:`MOST_DEPTH` and text
+that is no JSON raise :class:`~llmkit.errors.InvalidResponseError`; invalid UTF-8 and lone surrogates become U+FFFD.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -25,6 +26,10 @@ def parse_json(data: bytes | str) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
+        broken = True
+    else:
+        broken = False
+    if broken:  # outside the except block: the decode error holds the whole document
         return _parse_broken(data)
     if _openers(data) > MOST_DEPTH:
         _check_depth(value)
@@ -102,11 +107,24 @@ def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is no JSON number")
 
 
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    return number
+
+
+def _whole(text: str) -> int | float:
+    """A whole number; as in :mod:`orjson`, one of more than 64 bits is a float."""
+    number = int(text) if len(text) <= 20 else _number(text)
+    return number if -(2**63) <= number < 2**64 else float(number)
+
+
 def _parse_broken(data: bytes | str) -> Any:
     """Second chance for documents whose only fault is their encoding."""
-    text = data if isinstance(data, str) else bytes(data).decode("utf-8-sig", "replace")
+    text = data.removeprefix("\ufeff") if isinstance(data, str) else bytes(data).decode("utf-8-sig", "replace")
     try:
-        value = json.loads(text, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse, parse_float=_number, parse_int=_whole)
         _check_depth(value)
     except (ValueError, RecursionError):
         broken = True

@@ -3,26 +3,63 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 MOST_BODY = 2000
 """Characters of an error body that an exception keeps."""
 
+_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
+"""Where a key can begin: not inside a word, but after an escape of JSON."""
+
+_NAMES = r"x-api-key|x-goog-api-key|api[-_ ]?key(?:[ ]provided)?|(?:access|auth|bearer)[-_ ]?token|client[-_ ]?secret|authorization"
+"""Names after which a key stands, whatever it looks like."""
+
 _KEYS = re.compile(
-    r"""
-    (?:\b(?:sk|pk|rk|gsk|xai|pplx|hf|tgp|key|csk|fw|nvapi|r8)[-_][A-Za-z0-9_\-*.]{8,})   # prefixed keys, masked ones too
-    | (?:\bAIza[0-9A-Za-z_\-*]{10,})                                                  # Google
-    | (?:\b(?:Bearer|Basic)\s+[^\s"'\\,}<>]{6,})                                      # authorization headers
-    | (?:(?<=[?&])(?:key|api_key|api-key|apikey|access_token|token)=[^\s&"'<>\\]+)    # query parameters
-    | (?:(?<=://)[^\s/@:"']+:[^\s/@"']+(?=@))                                         # user information in URLs
-    | (?:\b[A-Za-z0-9+/_\-]{40,}={0,2})                                               # long opaque tokens
+    rf"""
+    (?P<name>(?i:{_NAMES})[\\"']*\s*[:=]\s*[\\"']*(?:(?:Bearer|Basic)\s+)?)[^\s"'\\,}}<>&]{{6,}}  # whatever is named a key
+    | {_START}(?:sk|pk|rk|gsk|xai|pplx|hf|tgp|csk|fw|nvapi|r8)[-_][A-Za-z0-9_\-*.]{{6,}}  # prefixed keys, masked ones too
+    | {_START}key[-_][A-Za-z0-9*]{{16,}}
+    | {_START}AIza[0-9A-Za-z_\-*]{{6,}} | {_START}ya29\.[0-9A-Za-z_\-*]{{6,}}  # Google
+    | {_START}(?:AKIA|ASIA)[0-9A-Z*]{{8,}}  # Amazon
+    | {_START}eyJ[0-9A-Za-z_\-*]{{6,}}(?:\.[0-9A-Za-z_\-]+)*  # JSON web tokens
+    | {_START}(?:c2st|Z3Nr|eGFp|cHBs|aGZf|dGdw|Y3Nr|Zndf|bnZh|cjhf|QUl6)[A-Za-z0-9+/_\-]{{8,}}={{0,2}}  # prefixes in base64
+    | {_START}(?i:Bearer|Basic)\s+[^\s"'\\,}}<>]{{6,}}  # authorization headers
+    | (?<=[?&])(?i:key|api_key|api-key|apikey|access_token|token)=[^\s&"'<>\\]+  # query parameters
+    | (?<=://)[^\s/@:"']+:[^\s/@"']+(?=@)  # user information in URLs
     """,
     re.VERBOSE,
 )
 
+_RUNS = re.compile(r"[A-Za-z0-9+/_\-%]{24,}={0,2}")
+_WORDS = re.compile(r"(?<![-_])[A-Za-z0-9+/]{24,}={0,2}|[A-Za-z0-9]{32,}")
+
 
 def redact(text: str) -> str:
-    """``text`` with everything that looks like a key replaced by ``[redacted]``."""
-    return _KEYS.sub("[redacted]", text)
+    """``text`` with everything that looks like a key replaced by ``[redacted]``.
+
+    Knows keys by their prefix (the first 12 characters are enough), by the name before them, by their length and mixture, in
+    base64 and URL-encoded. What it cannot know: the first few characters of a key without a prefix, standing alone.
+    """
+    return _RUNS.sub(_run, _KEYS.sub(lambda found: (found["name"] or "") + "[redacted]", text))
+
+
+def _run(found: re.Match[str]) -> str:
+    """A long run of characters that keys are made of, which may also be a path, a model's name or a vendor's id."""
+    run = found[0]
+    if len(run) >= 40 and _has(run, str.isdigit) and _has(run, str.isupper):
+        return "[redacted]"
+    return _WORDS.sub(_word, run)
+
+
+def _word(found: re.Match[str]) -> str:
+    word = found[0]
+    long = len(word) >= 32 and word.isalnum()
+    opaque = _has(word, str.isdigit) and (long or (_has(word, str.isupper) and _has(word, str.islower)))
+    return "[redacted]" if opaque else word
+
+
+def _has(text: str, kind: Callable[[str], bool]) -> bool:
+    return any(map(kind, text))
 
 
 def excerpt(body: bytes) -> str:

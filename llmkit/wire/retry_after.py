@@ -10,17 +10,17 @@ from datetime import datetime, timezone
 MOST_SECONDS = 400 * 24 * 3600.0
 """A longer wait is taken for rubbish."""
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_DURATION = "".join([rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms")])
 _UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait before the next request, from a reply's headers; None where they say nothing believable.
 
-    In this order: ``retry-after-ms`` and ``x-ms-retry-after-ms`` (OpenAI, Azure), ``retry-after`` as seconds or as an HTTP date
-    (RFC 9110, section 10.2.3; the date is judged against the reply's own ``Date``, so a wrong local clock does not matter), then
-    the reset time of a rate limit of which nothing remains (``x-ratelimit-reset-requests: 6m0s`` at OpenAI and Groq,
-    ``anthropic-ratelimit-requests-reset: 2025-01-01T00:00:00Z`` at Anthropic).
+    In this order: ``retry-after-ms`` and ``x-ms-retry-after-ms`` (OpenAI, Azure), ``retry-after`` as seconds or as an HTTP
+    date (RFC 9110, section 10.2.3; the date is judged against the reply's own ``Date``, so a wrong local clock does not
+    matter), then the reset time of a rate limit of which nothing remains (``x-ratelimit-reset-requests: 6m0s`` at OpenAI and
+    Groq, ``anthropic-ratelimit-requests-reset: 2025-01-01T00:00:00Z`` at Anthropic).
     """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         if (seconds := _number(headers.get(name), 0.001)) is not None:
@@ -37,7 +37,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def duration(text: str | None) -> float | None:
     """Seconds in a text such as ``6m0s``, ``17ms``, ``1.5s`` or ``34s``; None if it is no duration."""
-    found = _DURATION.fullmatch(text.strip()) if text and text.strip() else None
+    found = re.fullmatch(_DURATION, text.strip(), re.ASCII) if text and text.strip() else None
     if found is None:
         return None
     seconds = sum(float(number) * unit for number, unit in zip(found.groups(), _UNITS, strict=True) if number)
@@ -48,6 +48,8 @@ def _number(text: str | None, unit: float) -> float | None:
     try:
         value = float(text or "") * unit
     except ValueError:
+        return None
+    if text is None or "_" in text or not text.isascii():  # Python's numbers, not HTTP's
         return None
     return value if math.isfinite(value) and 0 <= value <= MOST_SECONDS else None
 
@@ -102,7 +104,7 @@ def _limit_reset(headers: Mapping[str, str]) -> float | None:
 
 def _rfc3339(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(re.sub(r"\.\d+", "", text.strip()).replace("Z", "+00:00"))
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -9,6 +9,10 @@ from llmkit.errors import ResponseTooLarge
 MOST_EVENT = 16 * 1024 * 1024
 """Bytes a line or an event may have."""
 
+LONG = 64 * 1024
+"""Bytes of an event that may wait for its end before its lines are taken apart."""
+_new_sse = tuple.__new__  # half the cost of calling the named tuple
+
 BOM = b"\xef\xbb\xbf"
 
 
@@ -22,10 +26,13 @@ class SSE(NamedTuple):
 class SSEDecoder:
     """Bytes in, cut anywhere; events out. Lines end in CR, LF or CRLF and in nothing else."""
 
-    __slots__ = ("_after_cr", "_buffer", "_data", "_event", "_size", "_started")
+    __slots__ = ("_after_cr", "_buffer", "_data", "_event", "_pieces", "_pieces_size", "_size", "_started")
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._pieces: list[bytes] = []
+        """More of a long line after what ``_buffer`` has, joined only when the line ends."""
+        self._pieces_size = 0
         self._data: list[bytes] = []
         self._size = 0
         self._event = ""
@@ -39,15 +46,21 @@ class SSEDecoder:
         """
         if not self._started:
             data = self._skip_bom(data)
-        buffer = self._buffer + data if self._buffer else data
-        if b"\r" not in buffer and not self._after_cr and not self._data and not self._event:
-            return self._feed_blocks(buffer)
-        return self._feed_lines(buffer)
+        if not data:
+            return []
+        if self._buffer:
+            if b"\n" not in data and b"\r" not in data:
+                return self._grow(data)
+            data = b"".join([self._buffer, *self._pieces, data])
+            self._pieces, self._pieces_size = [], 0
+        plain = b"\r" not in data and not self._after_cr and not self._data and not self._event
+        return self._feed_blocks(data) if plain and len(data) <= MOST_EVENT else self._feed_lines(data)
 
     def finish(self) -> list[SSE]:
         """The event that the end of the stream completes, where the final blank line is missing."""
-        events = self._feed_lines(self._buffer + b"\n\n") if self._buffer or self._data else []
-        self._buffer, self._data, self._event = b"", [], ""
+        rest = b"".join([self._buffer, *self._pieces])
+        events = self._feed_lines(rest + b"\n\n") if rest or self._data else []
+        self._buffer, self._pieces, self._pieces_size, self._data, self._event = b"", [], 0, [], ""
         return events
 
     def _skip_bom(self, data: bytes) -> bytes:
@@ -61,14 +74,21 @@ class SSEDecoder:
 
     def _feed_blocks(self, buffer: bytes) -> list[SSE]:
         """The common case: LF only, whole events of one ``data:`` line each."""
+        if buffer[:6] == b"data: " and buffer[-2:] == b"\n\n":
+            payloads = buffer[6:-2].split(b"\n\ndata: ")
+            if buffer.count(b"\n") == 2 * len(payloads):
+                self._buffer = b""
+                return [_new_sse(SSE, ("", payload)) for payload in payloads]
         blocks = buffer.split(b"\n\n")
         rest = blocks.pop()
         events = []
         for block in blocks:
             if block[:6] == b"data: " and b"\n" not in block:
-                events.append(SSE("", block[6:]))
+                events.append(_new_sse(SSE, ("", block[6:])))
             else:
                 events += self._feed_lines(block + b"\n\n")
+        if len(rest) > LONG:  # lines that are whole are not looked at again with every piece that follows
+            return events + self._feed_lines(rest)
         self._keep(rest)
         return events
 
@@ -100,14 +120,24 @@ class SSEDecoder:
         if value[:1] == b" ":
             value = value[1:]
         if name == b"data":
-            self._size += len(value)
+            self._size += len(value) + 1
             if self._size > MOST_EVENT:
                 raise ResponseTooLarge(f"a server-sent event is larger than {MOST_EVENT} bytes")
             self._data.append(value)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
 
+    def _grow(self, data: bytes) -> list[SSE]:
+        self._pieces.append(data)
+        self._pieces_size += len(data)
+        _check_line(len(self._buffer) + self._pieces_size)
+        return []
+
     def _keep(self, rest: bytes) -> None:
-        if len(rest) > MOST_EVENT:
-            raise ResponseTooLarge(f"a line of the event stream is longer than {MOST_EVENT} bytes")
+        _check_line(len(rest))
         self._buffer = rest
+
+
+def _check_line(size: int) -> None:
+    if size > MOST_EVENT:
+        raise ResponseTooLarge(f"a line of the event stream is longer than {MOST_EVENT} bytes")

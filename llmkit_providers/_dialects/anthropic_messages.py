@@ -6,6 +6,7 @@ turns of one role that follow each other are one turn.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -87,7 +88,7 @@ def _block(part: Part) -> Block | None:
     elif isinstance(part, File):
         block = {"type": "document", "source": _source(part), **({"title": part.name} if part.name else {})}
     elif isinstance(part, ToolCall):
-        block = {"type": "tool_use", "id": part.id, "name": part.name, "input": part.arguments}
+        block = {"type": "tool_use", "id": _id(part.id), "name": part.name, "input": part.arguments}
     elif isinstance(part, ToolResult):
         block = _tool_result(part)
     elif isinstance(part, Reasoning):
@@ -97,6 +98,14 @@ def _block(part: Part) -> Block | None:
     else:
         raise InvalidRequestError("anthropic takes no audio in messages", provider=PROVIDER)
     return {**block, **_own(part.extra)}
+
+
+def _id(call_id: str) -> str:
+    """Ids may hold letters, digits, ``_`` and ``-``; those of other vendors (``functions.f:0``) are made to fit.
+
+    https://platform.claude.com/docs/en/api/messages, ``tool_use.id``
+    """
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
 
 
 def _thinking(part: Reasoning) -> Block | None:
@@ -114,7 +123,7 @@ def _thinking(part: Reasoning) -> Block | None:
 
 
 def _tool_result(part: ToolResult) -> Block:
-    block: Block = {"type": "tool_result", "tool_use_id": part.call_id}
+    block: Block = {"type": "tool_result", "tool_use_id": _id(part.call_id)}
     content = part.content if isinstance(part.content, str) else _blocks(part.content)
     if content:
         block["content"] = content

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llmkit.errors import InvalidRequestError
 from llmkit.values.messages import Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, VendorPart
 from llmkit.values.options import Options
 from llmkit.values.tools import Tool
@@ -65,8 +66,7 @@ def _message(role: str, parts: Sequence[Part]) -> dict[str, Any]:
         sent["content"] = content or ""
     if calls:
         sent["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}}
-            for call in calls
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": _arguments(call)}} for call in calls
         ]
     if plan:
         sent["tool_plan"] = plan
@@ -98,9 +98,19 @@ def _arguments(call: ToolCall) -> str:
 
 
 def _result(result: ToolResult) -> str | list[dict[str, Any]]:
+    """Text or Cohere's own document blocks; a tool's answer takes nothing else.
+
+    :raises InvalidRequestError: if it holds another part.
+    """
     if isinstance(result.content, str):
         return result.content
-    return [{"type": "text", "text": part.text} for part in result.content if isinstance(part, Text)]
+    blocks = []
+    for part in result.content:
+        block = None if isinstance(part, Image) else _block(part)
+        if block is None:
+            raise InvalidRequestError(f"Cohere takes no {part.type} in a tool's answer", provider=NAME)
+        blocks.append(block)
+    return blocks
 
 
 def _tools(given: Options) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""JSON documents out of a streamed body, and the base of the decoders that read them.
+"""JSON documents out of a streamed body, however they are framed.
 
 A streamed answer is server-sent events; but Gemini without ``alt=sse`` sends one JSON array, and a gateway may answer a
 streamed request with one JSON object. What the body is shows in its first byte: no event stream begins with ``{`` or ``[``.
@@ -7,13 +7,14 @@ streamed request with one JSON object. What the body is shows in its first byte:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from abc import abstractmethod
 from typing import Any
 
-from llmkit.errors import LLMError, ResponseTooLarge
+from llmkit.errors import InvalidResponseError, ResponseTooLarge
 from llmkit.values.events import Event
 from llmkit.wire.json import parse_object
 from llmkit.wire.sse import BOM, MOST_EVENT, SSEDecoder
+from llmkit_providers._dialects.frames import FrameDecoder
 
 _OUTSIDE = re.compile(rb'["{}]')
 _INSIDE = re.compile(rb'["\\]')
@@ -22,11 +23,12 @@ _INSIDE = re.compile(rb'["\\]')
 class ObjectDecoder:
     """Bytes of JSON in, cut anywhere; every whole object out, whether it stands alone or in an array."""
 
-    __slots__ = ("_buffer", "_depth", "_in_string", "_position")
+    __slots__ = ("_buffer", "_depth", "_in_string", "_position", "_start")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self._buffer = bytearray()
         self._position = 0
+        self._start = 0
         self._depth = 0
         self._in_string = False
 
@@ -38,32 +40,30 @@ class ObjectDecoder:
         self._buffer += data
         found: list[bytes] = []
         while (match := (_INSIDE if self._in_string else _OUTSIDE).search(self._buffer, self._position)) is not None:
-            at, mark = match.start(), match.group()
-            if mark == b"\\":
-                if at + 1 == len(self._buffer):
-                    self._position = at  # what it escapes has not come yet
-                    return found
-                self._position = at + 2
-                continue
-            self._position = at + 1
-            if mark == b'"':
-                self._in_string = not self._in_string
-            elif mark == b"{":
-                self._open(at)
-            elif self._depth:
-                self._depth -= 1
-                if not self._depth:
-                    found.append(self._buffer[: at + 1])
-                    self._buffer, self._position = self._buffer[at + 1 :], 0
-        self._position = len(self._buffer)
+            self._mark(match.start(), match.group(), found)
+        self._position = max(self._position, len(self._buffer))
+        done = self._start if self._depth else len(self._buffer)
+        del self._buffer[:done]
+        self._position -= done
+        self._start = 0
         if len(self._buffer) > MOST_EVENT:
             raise ResponseTooLarge(f"a JSON object of the stream is larger than {MOST_EVENT} bytes")
         return found
 
-    def _open(self, at: int) -> None:
-        if not self._depth:
-            self._buffer, self._position = self._buffer[at:], 1
-        self._depth += 1
+    def _mark(self, at: int, mark: bytes, found: list[bytes]) -> None:
+        self._position = at + 1
+        if mark == b"\\":
+            self._position = at + 2  # over what it escapes, even if that has not come yet
+        elif mark == b'"':
+            self._in_string = not self._in_string
+        elif mark == b"{":
+            if not self._depth:
+                self._start = at
+            self._depth += 1
+        elif self._depth:
+            self._depth -= 1
+            if not self._depth:
+                found.append(bytes(self._buffer[self._start : at + 1]))
 
 
 class DocumentDecoder:
@@ -101,43 +101,34 @@ class DocumentDecoder:
         return [event.data for event in self._sse.finish()] if self._sse is not None else []
 
 
-class JSONStreamDecoder:
-    """Base of a vendor's stream decoder: a subclass fills in :meth:`read`.
-
-    An error never swallows what came before it: where both come in the same bytes, the events are given first, and the error
-    is raised when the decoder is called again.
-    """
-
-    complete = False
+class JSONStreamDecoder(FrameDecoder):
+    """A stream's decoder whose vendor only has to say what one JSON document means, in :meth:`read`."""
 
     def __init__(self) -> None:
-        self._documents = DocumentDecoder()
-        self._failure: LLMError | None = None
-
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data`` completes."""
-        if self._failure is not None:
-            raise self._failure
-        return self._take(self._documents.feed(data))
+        super().__init__(DocumentDecoder())
+        self._ending = False
 
     def finish(self) -> list[Event]:
-        """The events that the end of the stream completes."""
-        if self._failure is not None:
-            raise self._failure
-        return self._take(self._documents.finish())
+        """The events that the end of the stream completes. A document cut off by it is no error of its own: the stream is
+        :attr:`complete` or it is not."""
+        self._ending = True
+        return super().finish()
 
-    def _take(self, documents: Iterable[bytes]) -> list[Event]:
-        events: list[Event] = []
+    def frame(self, frame: bytes, events: list[Event]) -> None:
+        """Add to ``events`` what one document says."""
+        if frame == b"[DONE]":  # gateways end every stream so, whatever its dialect
+            return
         try:
-            for document in documents:
-                if document != b"[DONE]":  # gateways end every stream so, whatever its dialect
-                    self.read(parse_object(document), events)
-        except LLMError as error:
-            self._failure = error
-        if self._failure is not None and not events:
-            raise self._failure
-        return events
+            document = parse_object(frame)
+        except InvalidResponseError:
+            if self._ending or self.complete:
+                return
+            raise
+        self.read(document, events)
 
+    @abstractmethod
     def read(self, document: dict[str, Any], events: list[Event]) -> None:
-        """Append the events of one document."""
-        raise TypeError(f"{type(self).__name__} reads no documents")
+        """Add to ``events`` what one document says.
+
+        :raises LLMError: if it says that the stream failed.
+        """

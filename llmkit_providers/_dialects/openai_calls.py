@@ -14,13 +14,14 @@ from llmkit_providers._dialects.openai_decode import call_extra, word
 class _Call:
     """What is known of one call that is being streamed."""
 
-    __slots__ = ("arguments", "id", "index", "name", "position")
+    __slots__ = ("arguments", "custom", "id", "index", "name", "position")
 
     def __init__(self, position: int, call_id: str | None, name: str | None, index: int | None) -> None:
         self.position = position
         self.id = call_id
         self.name = name
         self.index = index
+        self.custom = False
         self.arguments: list[str] = []
 
 
@@ -51,11 +52,17 @@ class CallFragments:
                 events.append(event)
         return events
 
+    def close(self, choice: int) -> list[ToolCallDelta]:
+        """The events that end what is still open when a choice finishes."""
+        return [ToolCallDelta(call.position, None, None, '"}', choice) for call in self._calls.get(choice, ()) if call.custom]
+
     def _fragment(self, fragment: Mapping[str, Any], choice: int, provider: str, touched: set[int]) -> ToolCallDelta:
         function = fragment.get("function")
-        if type(function) is not dict:  # OpenAI's custom tools: {"custom": {"name", "input"}}
-            custom = fragment.get("custom")
-            function = {"name": custom.get("name"), "arguments": custom.get("input")} if type(custom) is dict else {}
+        custom = fragment.get("custom")
+        if type(custom) is dict:  # text that is no JSON, sent on as the argument "input"
+            function = {"name": custom.get("name"), "arguments": dump_json(_text(custom.get("input"))).decode()[1:-1]}
+        elif type(function) is not dict:
+            function = {}
         call_id, name, arguments = word(fragment.get("id")), word(function.get("name")), _text(function.get("arguments"))
         given = fragment.get("index")
         index = given if type(given) is int else None
@@ -65,6 +72,9 @@ class CallFragments:
         if call is None:
             call = _Call(len(calls), call_id, name, index)
             calls.append(call)
+            if type(custom) is dict:
+                call.custom = True
+                arguments = '{"input":"' + arguments
             call.arguments.append(arguments)
             return ToolCallDelta(call.position, call_id or f"call_{call.position}", name or "", arguments, choice, extra)
         call.arguments.append(arguments)

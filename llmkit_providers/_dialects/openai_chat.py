@@ -7,7 +7,7 @@ really differs, replaces one of the small methods.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from llmkit.errors import ConfigError, InvalidRequestError, InvalidResponseError, LLMError
@@ -22,16 +22,16 @@ from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_json, parse_object
 from llmkit_providers._dialects import openai_embeddings
+from llmkit_providers._dialects.media import base64, media_type
 from llmkit_providers._dialects.openai_decode import content_parts, finish_reason, images, read_usage, tool_calls, word
 from llmkit_providers._dialects.openai_messages import (
-    base64_text,
-    data_url,
     encode_messages,
     encode_schema,
     encode_tools,
-    media_type,
 )
-from llmkit_providers._dialects.openai_stream import OpenAIStream
+
+if TYPE_CHECKING:
+    from llmkit_providers._dialects.openai_stream import OpenAIStream
 
 AUDIO_FORMATS: Mapping[str, str] = {
     "audio/wav": "wav",
@@ -41,6 +41,9 @@ AUDIO_FORMATS: Mapping[str, str] = {
     "audio/mp3": "mp3",
 }
 """Media types as ``input_audio.format``; others go by the part after the slash."""
+
+REQUEST_FAULTS = frozenset({"invalid_request_error", "tool_use_failed", "json_validate_failed"})
+"""Codes that mean a bad request wherever they stand; the last two are Groq's: https://console.groq.com/docs/errors"""
 
 SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed"})
 TOOLS = frozenset({"tools", "tool_choice"})
@@ -53,7 +56,7 @@ CHAT = frozenset({"chat", "stream", "models"}) | SAMPLING | TOOLS | JSON
 class OpenAIChat(Provider):
     """A vendor that speaks OpenAI's chat completions."""
 
-    endpoints = ("/chat/completions", "/embeddings", "/models")
+    endpoints: ClassVar[tuple[str, ...]] = ("/chat/completions", "/embeddings", "/models")
     features = CHAT
 
     bare_path: ClassVar[str] = ""
@@ -66,14 +69,16 @@ class OpenAIChat(Provider):
     """Whether streams tell their usage only if ``stream_options.include_usage`` asks for it."""
     reasoning_names: ClassVar[tuple[str, ...]] = ("reasoning_content", "reasoning")
     """Fields of messages and deltas that hold thinking, first non-empty wins."""
-    reasoning_back: ClassVar[str] = ""
-    """Field in which thinking goes back to the vendor; empty where it does not."""
     refusal_field: ClassVar[bool] = False
     """Whether assistant messages take ``refusal``; elsewhere it goes back as text."""
     strict_schemas: ClassVar[bool] = True
-    """Whether tools and JSON schemas take ``strict``."""
+    """Whether tools and JSON schemas take ``strict``; see :meth:`strict`."""
+    message_names: ClassVar[bool] = True
+    """Whether messages take ``name``."""
     text_lists: ClassVar[bool] = True
     """Whether a user's ``content`` may be a list of texts."""
+    embed_path: ClassVar[str] = "/embeddings"
+    dimensions_name: ClassVar[str] = "dimensions"
     file_urls: ClassVar[bool] = False
     """Whether ``file_data`` may be a URL."""
     result_names: ClassVar[bool] = False
@@ -123,14 +128,18 @@ class OpenAIChat(Provider):
         if options.reasoning_effort is not None:
             fields.update(self.effort(options.reasoning_effort))
         if options.tools:
-            fields["tools"] = encode_tools(options.tools, self)
+            fields["tools"] = encode_tools(options.tools, self.strict(instance))
         if options.tool_choice is not None:
             fields["tool_choice"] = self.tool_choice(options.tool_choice)
         if options.response_format == "json":
             fields["response_format"] = {"type": "json_object"}
         elif options.response_format is not None:
-            fields["response_format"] = encode_schema(options.response_format, self)
+            fields["response_format"] = encode_schema(options.response_format, self.strict(instance))
         return fields
+
+    def strict(self, instance: Instance) -> bool:
+        """Whether tools and JSON schemas take ``strict`` at this model."""
+        return self.strict_schemas
 
     def effort(self, effort: str) -> dict[str, Any]:
         """The fields that say how much to think."""
@@ -178,7 +187,7 @@ class OpenAIChat(Provider):
             raise InvalidRequestError(f"{self.title}: sound goes as data, not as url or file_id", provider=self.name)
         kind = media_type(audio)
         spelled = AUDIO_FORMATS.get(kind) or kind.partition("/")[2]
-        return {"type": "input_audio", "input_audio": {"data": base64_text(audio), "format": spelled}}
+        return {"type": "input_audio", "input_audio": {"data": base64(audio), "format": spelled}}
 
     def file_part(self, file: File) -> dict[str, Any]:
         """A document: https://platform.openai.com/docs/guides/pdf-files"""
@@ -189,11 +198,11 @@ class OpenAIChat(Provider):
         inner = {"filename": file.name or "document.pdf", "file_data": file.url if file.url is not None else data_url(file)}
         return {"type": "file", "file": inner}
 
-    def send_back(self, thoughts: Sequence[Reasoning], message: dict[str, Any]) -> None:
-        """Put the vendor's own thinking into an assistant message that goes back to it."""
-        text = "".join([thought.text for thought in thoughts])
-        if self.reasoning_back and text:
-            message[self.reasoning_back] = text
+    def send_back(self, thoughts: Sequence[Reasoning], message: dict[str, Any], tools: bool) -> None:
+        """Put the vendor's own thinking, if there is any, into an assistant message that goes back to it.
+
+        :param tools: whether there are tool calls in the conversation.
+        """
 
     # ------------------------------------------------------------------------------------------- what comes back
 
@@ -266,6 +275,8 @@ class OpenAIChat(Provider):
 
     def decoder(self, call: ChatCall, headers: Mapping[str, str]) -> OpenAIStream:
         """A decoder for one streamed reply."""
+        from llmkit_providers._dialects.openai_stream import OpenAIStream  # with its events: only streams need them
+
         return OpenAIStream(self, headers)
 
     # ------------------------------------------------------------------------------------------- errors
@@ -284,6 +295,8 @@ class OpenAIChat(Provider):
         the vendor would have sent (OpenRouter: https://openrouter.ai/docs/api-reference/errors, vLLM)."""
         message, codes = self.error_words(document)
         status = next((int(code) for code in codes if len(code) == 3 and code.isdigit() and code[0] in "45"), None)
+        if status is None and any(code in REQUEST_FAULTS for code in codes):
+            status = 400
         return error_for(
             status,
             message or "the vendor reported an error without a message",
@@ -294,8 +307,18 @@ class OpenAIChat(Provider):
         )
 
     def error_words(self, document: Any) -> tuple[str, tuple[str, ...]]:
-        """The message and the codes (most specific first) of a parsed error body."""
-        return error_fields(document if isinstance(document, Mapping) else dump_json(document))
+        """The message and the codes (most specific first) of a parsed error body.
+
+        Beside the base's shapes: ``{"detail": [{"loc", "msg", "type"}]}`` of servers built on FastAPI (Mistral, vLLM,
+        Perplexity), also as the ``message`` of another shape.
+        """
+        message, codes = error_fields(document if isinstance(document, Mapping) else dump_json(document))
+        if isinstance(document, Mapping):
+            inner = document.get("message")
+            detail = document.get("detail", inner.get("detail") if isinstance(inner, Mapping) else None)
+            if isinstance(detail, list):
+                message = "; ".join([_complaint(entry) for entry in detail]) or message
+        return message, codes
 
     # ------------------------------------------------------------------------------------------- embeddings, models
 
@@ -305,7 +328,7 @@ class OpenAIChat(Provider):
             raise self.cannot("embeddings")
         if call.dimensions is not None and "dimensions" not in self.features:
             raise self.cannot("dimensions")
-        return self.request("POST", instance, "/embeddings", openai_embeddings.encode(call, instance))
+        return self.request("POST", instance, self.embed_path, openai_embeddings.encode(call, instance, self.dimensions_name))
 
     def decode_embed(self, call: EmbedCall, reply: HttpReply) -> Embeddings:
         """The vectors in a reply, in the order of the texts."""
@@ -330,3 +353,18 @@ class OpenAIChat(Provider):
         if isinstance(document, dict) and document.get("error"):
             raise self.inner_error(document, reply.headers)
         return openai_embeddings.models(document, self.name)
+
+
+def _complaint(entry: Any) -> str:
+    """One entry of FastAPI's list of validation errors: https://fastapi.tiangolo.com/tutorial/handling-errors/"""
+    if not isinstance(entry, Mapping):
+        return str(entry)
+    where = entry.get("loc")
+    place = ".".join([str(step) for step in where]) if isinstance(where, list) else ""
+    said = str(entry.get("msg") or entry.get("message") or "")
+    return f"{place}: {said}" if place else said
+
+
+def data_url(part: Image | File) -> str:
+    """A part's data as a ``data:`` URL."""
+    return f"data:{media_type(part)};base64,{base64(part)}"

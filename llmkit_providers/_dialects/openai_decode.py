@@ -10,11 +10,10 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from llmkit.errors import InvalidResponseError
 from llmkit.values.completion import FinishReason
 from llmkit.values.messages import Image, Part, Reasoning, Refusal, Text, ToolCall, VendorPart
 from llmkit.values.usage import Usage, tokens
-from llmkit.wire.json import dump_json, parse_json
+from llmkit.wire.json import dump_json, tool_arguments
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
     "stop": FinishReason.STOP,
@@ -48,20 +47,9 @@ def finish_reason(word: Any, has_calls: bool) -> FinishReason:
 
 def tool_call(call_id: str, name: str, arguments: Any, extra: Mapping[str, Any] | None = None) -> ToolCall:
     """A tool call from whatever a server put into ``arguments``: JSON text, no text, null, or the object itself."""
-    if isinstance(arguments, Mapping):
-        return ToolCall(call_id, name, dict(arguments), dump_json(arguments).decode(), True, extra)
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return ToolCall(call_id, name, {}, arguments or "", True, extra)
-    raw = arguments if isinstance(arguments, str) else dump_json(arguments).decode()
-    try:
-        parsed = parse_json(raw)
-    except InvalidResponseError:
-        parsed = raw
-    if parsed is None:
-        return ToolCall(call_id, name, {}, raw, True, extra)
-    if type(parsed) is not dict:
-        return ToolCall(call_id, name, {}, raw, False, extra)
-    return ToolCall(call_id, name, parsed, raw, True, extra)
+    raw = arguments if isinstance(arguments, str) else "" if arguments is None else dump_json(arguments).decode()
+    parsed, valid = tool_arguments(raw)
+    return ToolCall(call_id, name, parsed, raw, valid, extra)
 
 
 def tool_calls(message: Mapping[str, Any], provider: str) -> list[ToolCall]:
@@ -76,9 +64,11 @@ def tool_calls(message: Mapping[str, Any], provider: str) -> list[ToolCall]:
 
 def _tool_call(entry: Mapping[str, Any], position: int, provider: str) -> ToolCall:
     function = entry.get("function")
-    if not isinstance(function, dict):  # OpenAI's custom tools: {"custom": {"name", "input"}}
+    if not isinstance(function, dict):
         custom = entry.get("custom")
-        function = {"name": custom.get("name"), "arguments": custom.get("input")} if isinstance(custom, dict) else entry
+        function = entry
+        if isinstance(custom, dict):
+            function = {"name": custom.get("name"), "arguments": {"input": custom.get("input") or ""}}
     return tool_call(
         word(entry.get("id")) or f"call_{position}",
         word(function.get("name")) or "",
@@ -89,7 +79,11 @@ def _tool_call(entry: Mapping[str, Any], position: int, provider: str) -> ToolCa
 
 def call_extra(entry: Mapping[str, Any], provider: str) -> Mapping[str, Any] | None:
     """What a server attached to a call and wants back: ``extra_content``, which holds Gemini's thought signatures on its
-    OpenAI-compatible endpoint: https://ai.google.dev/gemini-api/docs/thought-signatures"""
+    OpenAI-compatible endpoint (https://ai.google.dev/gemini-api/docs/thought-signatures), and that the call is of OpenAI's
+    custom kind, whose input is any text (https://platform.openai.com/docs/guides/function-calling#custom-tools): it becomes the
+    argument ``input``."""
+    if entry.get("type") == "custom":
+        return {provider: {"type": "custom"}}
     attached = entry.get("extra_content")
     return {provider: {"extra_content": attached}} if attached else None
 
@@ -171,7 +165,8 @@ def read_usage(usage: Any) -> Usage | None:
     ``prompt_tokens`` includes ``prompt_tokens_details.cached_tokens`` and ``completion_tokens`` includes
     ``completion_tokens_details.reasoning_tokens``: https://platform.openai.com/docs/api-reference/chat/object#chat-object-usage.
     DeepSeek says ``prompt_cache_hit_tokens`` (https://api-docs.deepseek.com/guides/kv_cache), Perplexity has
-    ``reasoning_tokens`` beside the counts, OpenRouter ``cache_write_tokens`` among the details.
+    ``reasoning_tokens`` beside the counts, OpenRouter ``cache_write_tokens`` among the details, Mistral ``num_cached_tokens``,
+    Together ``cached_tokens`` beside the counts.
     """
     if not isinstance(usage, dict):
         return None
@@ -181,11 +176,20 @@ def read_usage(usage: Any) -> Usage | None:
     try:
         prompt, completion = tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens"))
         total = tokens(usage.get("total_tokens")) or prompt + completion
-        cached = tokens(read.get("cached_tokens")) or tokens(usage.get("prompt_cache_hit_tokens"))
+        cached = max(tokens(source.get(name)) for source, name in _cached(usage, read))
         reasoning = tokens(written.get("reasoning_tokens")) or tokens(usage.get("reasoning_tokens"))
         return Usage(prompt, completion, total, cached, tokens(read.get("cache_write_tokens")), reasoning)
     except ValueError:
         return None
+
+
+def _cached(usage: Mapping[str, Any], details: Mapping[str, Any]) -> tuple[tuple[Mapping[str, Any], str], ...]:
+    return (
+        (details, "cached_tokens"),
+        (usage, "cached_tokens"),
+        (usage, "prompt_cache_hit_tokens"),
+        (usage, "num_cached_tokens"),
+    )
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:

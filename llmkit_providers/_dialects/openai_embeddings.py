@@ -21,11 +21,11 @@ WRITE_LIMITS = ("max_completion_tokens", "max_output_tokens")
 """Where vendors say how much a model writes: Groq; gateways."""
 
 
-def encode(call: EmbedCall, instance: Instance) -> dict[str, Any]:
+def encode(call: EmbedCall, instance: Instance, dimensions: str) -> dict[str, Any]:
     """The body of a request for embeddings."""
     body: dict[str, Any] = {"model": instance.model, "input": list(call.texts)}
     if call.dimensions is not None:
-        body["dimensions"] = call.dimensions
+        body[dimensions] = call.dimensions
     if call.extra:
         body.update(call.extra)
     return body

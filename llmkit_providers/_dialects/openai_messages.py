@@ -3,7 +3,6 @@ https://platform.openai.com/docs/api-reference/chat/create"""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +27,11 @@ from llmkit.wire.json import dump_json
 if TYPE_CHECKING:
     from llmkit_providers._dialects.openai_chat import OpenAIChat
 
-_MAGIC = (
-    (b"\x89PNG", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"%PDF", "application/pdf"),
-)
-
 
 def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dict[str, Any]]:
     """The ``messages`` field. A tool result becomes a ``tool`` message of its own, ahead of what else its message says."""
     encoded: list[dict[str, Any]] = []
+    tools = any(message.tool_calls for message in messages)
     for message in messages:
         results = [part for part in message.content if type(part) is ToolResult]
         encoded += [vendor.tool_message(result) for result in results]
@@ -46,22 +39,22 @@ def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dic
             continue
         if message.role == "tool":
             raise InvalidRequestError("a tool message holds tool results only")
-        encoded.append(_message(message, vendor))
+        encoded.append(_message(message, vendor, tools))
     return encoded
 
 
-def _message(message: Message, vendor: OpenAIChat) -> dict[str, Any]:
+def _message(message: Message, vendor: OpenAIChat, tools: bool) -> dict[str, Any]:
     if message.role == "assistant":
-        encoded = _assistant(message, vendor)
+        encoded = _assistant(message, vendor, tools)
     else:
         encoded = {"role": message.role, "content": content(message.content, vendor, lists=message.role == "user")}
-    if message.name is not None:
+    if message.name is not None and vendor.message_names:
         encoded["name"] = message.name
     encoded.update(own(message.extra, vendor))
     return encoded
 
 
-def _assistant(message: Message, vendor: OpenAIChat) -> dict[str, Any]:
+def _assistant(message: Message, vendor: OpenAIChat, tools: bool) -> dict[str, Any]:
     said: list[Part] = []
     calls: list[dict[str, Any]] = []
     encoded: dict[str, Any] = {"role": "assistant", "content": None}
@@ -83,17 +76,20 @@ def _assistant(message: Message, vendor: OpenAIChat) -> dict[str, Any]:
     elif not said and "refusal" not in encoded:
         encoded["content"] = ""
     thoughts = [part for part in message.content if type(part) is Reasoning and part.provider in (None, vendor.name)]
-    if thoughts:
-        vendor.send_back(thoughts, encoded)
+    vendor.send_back(thoughts, encoded, tools)
     return encoded
 
 
 def _call(call: ToolCall, vendor: OpenAIChat) -> dict[str, Any]:
+    attached = own(call.extra, vendor)
+    if attached.get("type") == "custom":
+        custom = {"name": call.name, "input": call.arguments.get("input", "")}
+        return {"id": vendor.call_id(call.id), "type": "custom", "custom": custom}
     arguments = call.raw if call.raw and (not call.valid or call.raw.lstrip().startswith("{")) else None
     if arguments is None:
         arguments = dump_json(dict(call.arguments)).decode()
     function = {"name": call.name, "arguments": arguments}
-    return {"id": vendor.call_id(call.id), "type": "function", "function": function, **own(call.extra, vendor)}
+    return {"id": vendor.call_id(call.id), "type": "function", "function": function, **attached}
 
 
 def own(extra: Mapping[str, Any] | None, vendor: OpenAIChat) -> Mapping[str, Any]:
@@ -130,58 +126,34 @@ def _part(part: Part, vendor: OpenAIChat) -> dict[str, Any]:
     raise InvalidRequestError(f"a {part.type} part cannot stand in this message")
 
 
-def media_type(part: Image | Audio | File) -> str:
-    """The media type of a part's data: given, or told by its first bytes.
+def encode_tools(tools: Sequence[ToolLike], strict: bool) -> list[dict[str, Any]]:
+    """The ``tools`` field; mappings go out as they are.
 
-    :raises InvalidRequestError: if it is not given and cannot be told.
+    :param strict: whether the vendor takes ``strict``.
     """
-    data = part.data or b""
-    if part.media_type:
-        return part.media_type
-    if data[:4] == b"RIFF" and data[8:12] in (b"WEBP", b"WAVE"):
-        return "image/webp" if data[8:12] == b"WEBP" else "audio/wav"
-    if type(part) is Audio and (data[:3] == b"ID3" or data[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")):
-        return "audio/mpeg"
-    for start, found in _MAGIC:
-        if data.startswith(start):
-            return found
-    raise InvalidRequestError(f"{type(part).__name__}: give media_type, it cannot be told from the data")
+    return [_tool(tool, strict) if isinstance(tool, Tool) else dict(tool) for tool in tools]
 
 
-def data_url(part: Image | Audio | File) -> str:
-    """A part's data as a ``data:`` URL."""
-    return f"data:{media_type(part)};base64,{base64_text(part)}"
-
-
-def base64_text(part: Image | Audio | File) -> str:
-    """A part's data in base64."""
-    return base64.b64encode(part.data or b"").decode("ascii")
-
-
-def encode_tools(tools: Sequence[ToolLike], vendor: OpenAIChat) -> list[dict[str, Any]]:
-    """The ``tools`` field; mappings go out as they are."""
-    return [_tool(tool, vendor) if isinstance(tool, Tool) else dict(tool) for tool in tools]
-
-
-def _tool(tool: Tool, vendor: OpenAIChat) -> dict[str, Any]:
-    strict = bool(tool.strict) and vendor.strict_schemas
+def _tool(tool: Tool, strict: bool) -> dict[str, Any]:
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
-    function["parameters"] = strict_schema(tool.parameters) if strict else tool.parameters
-    if tool.strict is not None and vendor.strict_schemas:
+    function["parameters"] = strict_schema(tool.parameters) if strict and tool.strict else tool.parameters
+    if strict and tool.strict is not None:
         function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 
-def encode_schema(wanted: JsonSchema, vendor: OpenAIChat) -> dict[str, Any]:
-    """The ``response_format`` for a JSON schema: https://platform.openai.com/docs/guides/structured-outputs"""
-    strict = bool(wanted.strict) and vendor.strict_schemas
+def encode_schema(wanted: JsonSchema, strict: bool) -> dict[str, Any]:
+    """The ``response_format`` for a JSON schema: https://platform.openai.com/docs/guides/structured-outputs
+
+    :param strict: whether the vendor takes ``strict``.
+    """
     inner: dict[str, Any] = {"name": wanted.name}
     if wanted.description:
         inner["description"] = wanted.description
-    inner["schema"] = strict_schema(wanted.schema) if strict else wanted.schema
-    if wanted.strict is not None and vendor.strict_schemas:
+    inner["schema"] = strict_schema(wanted.schema) if strict and wanted.strict else wanted.schema
+    if strict and wanted.strict is not None:
         inner["strict"] = wanted.strict
     return {"type": "json_schema", "json_schema": inner}
 
@@ -199,7 +171,8 @@ def strict_schema(schema: Any) -> Any:
     closed = {name: _inner(name, value) for name, value in schema.items()}
     if isinstance(schema.get("properties"), Mapping):
         closed.setdefault("additionalProperties", False)
-        closed["required"] = list(schema["properties"])
+        given = [name for name in schema.get("required") or () if name in schema["properties"]]
+        closed["required"] = given + [name for name in schema["properties"] if name not in given]
     elif schema.get("type") == "object":
         closed.setdefault("additionalProperties", False)
     return closed

@@ -3,6 +3,7 @@ https://platform.openai.com/docs/api-reference/chat-streaming"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from llmkit.values.completion import Completion
 from llmkit.values.events import (
     Event,
     PartDone,
+    RawEvent,
     ReasoningDelta,
     RefusalDelta,
     StreamFinished,
@@ -31,7 +33,8 @@ from llmkit_providers._dialects.openai_decode import content_part, finish_reason
 if TYPE_CHECKING:
     from llmkit_providers._dialects.openai_chat import OpenAIChat
 
-_loads = orjson.loads
+_MEANINGLESS = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t\r\n]+|:[^\r\n]*[\r\n])*")
+"""A byte order mark, blanks and comments."""
 
 
 class OpenAIStream:
@@ -50,6 +53,7 @@ class OpenAIStream:
         "_finished",
         "_head",
         "_headers",
+        "_last",
         "_seen",
         "_size",
         "_sse",
@@ -67,6 +71,7 @@ class OpenAIStream:
         self._document: list[bytes] | None = None
         self._error: LLMError | None = None
         self._started = False
+        self._last: Any = None
         self._done = False
         self._size = 0
         self._seen: set[int] = set()
@@ -84,10 +89,6 @@ class OpenAIStream:
 
     def finish(self) -> list[Event]:
         """The events that the end of the stream completes."""
-        if self._head:
-            data, self._head = self._head, None
-            events = self._read(data, False)
-            return events + self._read(b"", True)
         if self._document is not None:
             return self._whole(self._document)
         return self._read(b"", True)
@@ -95,21 +96,18 @@ class OpenAIStream:
     # ------------------------------------------------------------------------------------------- what kind of body
 
     def _begin(self, data: bytes) -> bytes:
-        """Hold the body back until its first byte that is no blank and in no comment tells events from JSON."""
-        rest = data.removeprefix(BOM).lstrip()
-        while rest[:1] == b":":
-            _, newline, rest = rest.replace(b"\r", b"\n").partition(b"\n")
-            if not newline:
-                rest = b""
-            rest = rest.lstrip()
-        if not rest and len(data) < MOST_BODY:
-            self._head = data
+        """Pass over blanks and comments until the first byte that is neither tells events from JSON."""
+        rest = data[_MEANINGLESS.match(data).end() :]  # type: ignore[union-attr]  # it matches everywhere
+        if rest[:1] == b":":
+            self._head = b":"  # a comment whose end has not come
+            return b""
+        if BOM.startswith(rest):
+            self._head = rest
             return b""
         self._head = None
         if rest[:1] == b"{":
             self._document = []
-            return rest
-        return data
+        return rest
 
     def _collect(self, document: list[bytes], data: bytes) -> None:
         document.append(data)
@@ -131,33 +129,32 @@ class OpenAIStream:
         if self._error is not None:
             raise self._error
         events: list[Event] = []
-        add = events.append
+        add, loads, seen = events.append, orjson.loads, self._seen
         try:
             for name, payload in self._sse.finish() if last else self._sse.feed(data):
                 if self._done:
                     break
-                try:
-                    chunk = _loads(payload)
+                try:  # the ordinary chunk: one choice with more text, and nothing else
+                    chunk = loads(payload)
+                    (choice,) = chunk["choices"]
+                    delta = choice["delta"]
+                    text = delta["content"]
+                    if (
+                        type(text) is str
+                        and text
+                        and len(delta) == 1
+                        and choice["finish_reason"] is None
+                        and (index := choice["index"]) in seen
+                        and "error" not in chunk
+                        and chunk.get("usage") is None
+                        and not name
+                    ):
+                        add(TextDelta(text, index))
+                        continue
                 except orjson.JSONDecodeError:
                     chunk = None
-                if type(chunk) is dict and self._started and not name:
-                    choices = chunk.get("choices")
-                    if type(choices) is list and len(choices) == 1:
-                        choice = choices[0]
-                        if type(choice) is dict:
-                            delta = choice.get("delta")
-                            if (
-                                type(delta) is dict
-                                and len(delta) == 1
-                                and type(text := delta.get("content")) is str
-                                and text
-                                and choice.get("finish_reason") is None
-                                and (index := choice.get("index", 0)) in self._seen
-                                and chunk.get("usage") is None
-                                and "error" not in chunk
-                            ):
-                                add(TextDelta(text, index))
-                                continue
+                except (LookupError, TypeError, ValueError):
+                    pass
                 self._event(name, payload, chunk, events)
             if last and not self._done and self.complete:
                 self._end(events)
@@ -173,7 +170,6 @@ class OpenAIStream:
     def _event(self, name: str, payload: bytes, chunk: Any, events: list[Event]) -> None:
         if chunk is None:
             if payload.strip() == b"[DONE]":
-                self._done = True
                 self.complete = self.complete or bool(self._seen)
                 self._end(events)
                 return
@@ -191,6 +187,7 @@ class OpenAIStream:
     def _chunk(self, name: str, chunk: dict[str, Any], events: list[Event]) -> None:
         if name == "error" or chunk.get("error") or chunk.get("object") == "error":
             raise self._vendor.inner_error(chunk, self._headers)
+        self._last = chunk
         listed = chunk.get("choices")
         choices = [choice for choice in listed if type(choice) is dict] if type(listed) is list else []
         if not self._started and (choices or chunk.get("model")):
@@ -208,23 +205,30 @@ class OpenAIStream:
         delta = choice.get("delta")
         self._seen.add(index)
         if type(delta) is dict:
-            self._delta(delta, index, events)
+            self.delta(delta, index, events)
         reason = choice.get("finish_reason")
         if reason and index not in self._finished:
-            self._finish(reason, index, events)
+            self.finish_choice(reason, index, events)
         self.complete = self._done or (bool(self._finished) and self._finished >= self._seen)
 
-    def _finish(self, reason: Any, index: int, events: list[Event]) -> None:
+    def finish_choice(self, reason: Any, index: int, events: list[Event]) -> None:
+        """Add what the end of a choice brings."""
         self._finished.add(index)
+        events += self._calls.close(index)
         found = finish_reason(reason, self._calls.any(index))
         events.append(StreamFinished(found, word(reason), index))
 
     def _end(self, events: list[Event]) -> None:
-        """After the terminal event: every choice that said no reason has finished nevertheless."""
+        """After the terminal event: every choice that said no reason has finished nevertheless. The last chunk goes out as it
+        came, for what has no common form (citations, costs)."""
+        self._done = True
         for index in sorted(self._seen - self._finished):
-            self._finish(None, index, events)
+            self.finish_choice(None, index, events)
+        if self._last is not None:
+            events.append(RawEvent(self._last))
 
-    def _delta(self, delta: dict[str, Any], index: int, events: list[Event]) -> None:
+    def delta(self, delta: dict[str, Any], index: int, events: list[Event]) -> None:
+        """Add what one delta brings."""
         thought = self._vendor.thought(delta)
         if thought:
             events.append(ReasoningDelta(thought, choice=index))
@@ -273,6 +277,7 @@ def events_of(completion: Completion) -> list[Event]:
     events.append(StreamFinished(completion.finish_reason, completion.raw_finish_reason))
     if completion.usage is not None:
         events.append(UsageReported(completion.usage))
+    events.append(RawEvent(completion.raw))
     return events
 
 

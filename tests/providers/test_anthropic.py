@@ -197,9 +197,7 @@ class TestRequests:
         assert PROVIDER.unsupported(asked, Instance("anthropic", model)) == ("temperature", "top_p")
         assert PROVIDER.unsupported(call(), Instance("anthropic", model)) == ()
 
-    @pytest.mark.parametrize(
-        "model", ["claude-opus-4-20250514", "claude-opus-4-6", "claude-sonnet-4-6", "claude-3-5-haiku-latest"]
-    )
+    @pytest.mark.parametrize("model", ["claude-opus-4-20250514", "claude-opus-4-6", "claude-sonnet-4-6", "claude-3-5-haiku-latest"])
     def test_sampling_is_allowed_elsewhere(self, model: str) -> None:
         assert PROVIDER.unsupported(call(temperature=0.1), Instance("anthropic", model)) == ()
 
@@ -291,6 +289,11 @@ class TestMessages:
     def test_media_type_that_cannot_be_told(self) -> None:
         with pytest.raises(InvalidRequestError, match="media_type"):
             blocks(Message.user(Image(b"????")))
+
+    def test_ids_of_other_vendors_are_made_to_fit(self) -> None:
+        tool = ToolCall("functions.f:0", "f")
+        _, asked, answered = blocks(Message.user("A"), Message.assistant(tool), Message.tool(tool, "1"))
+        assert asked["content"][0]["id"] == answered["content"][0]["tool_use_id"] == "functions_f_0"
 
     def test_picture_in_a_tool_result(self) -> None:
         result = ToolResult("t1", (Text("see"), Image(PNG)))
@@ -467,9 +470,7 @@ class TestStreams:
             Reasoning(redacted="b3BhcXVl", provider="anthropic"),
             Text("Looking 🌍"),
             Text("", {"anthropic": {"citations": [{"type": "char_location", "cited_text": "x"}]}}),
-            VendorPart(
-                "anthropic", {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}
-            ),
+            VendorPart("anthropic", {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}),
             VendorPart("anthropic", {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}),
             ToolCall("toolu_1", "f", {"a": 1}, '{"a": 1}'),
             ToolCall("toolu_2", "g", {}, ""),
@@ -543,6 +544,13 @@ class TestStreams:
             assert not decoder.complete
             assert caught.value.request_id == "req_1"
 
+    @pytest.mark.parametrize("mark", [b"event: message_stop", b"event: message_delta"])
+    def test_end_in_the_middle_of_an_event(self, mark: bytes) -> None:
+        """A cut is no broken answer: whether the stream was complete is said by what came before."""
+        events, complete = run(STREAM[: STREAM.index(mark) + len(mark) + 20])
+        assert fold(events).text == "Looking 🌍"
+        assert complete is (mark == b"event: message_stop")
+
     def test_data_that_is_no_json(self) -> None:
         with pytest.raises(InvalidResponseError):
             run(b"data: {nope\n\n")
@@ -601,6 +609,7 @@ class TestErrors:
     def test_other_shapes(self) -> None:
         assert PROVIDER.error(reply({"error": "nope"}, 500)).message == "nope"
         assert PROVIDER.error(reply({"message": "nope"}, 403)).message == "nope"
+        assert PROVIDER.error(reply({"detail": "nope"}, 403)).message == "nope"
 
 
 class TestModels:

@@ -167,9 +167,7 @@ def test_a_whole_conversation() -> None:
             Message.user("Look", Image(data=b"\x89PNG", media_type="image/png"), Image(url="https://a.b/c.png", detail="low")),
             Message.assistant(Reasoning("I will ask.", "tool_plan", provider="cohere"), call),
             Message("tool", [ToolResult("weather_1", "sunny")]),
-            Message.assistant(
-                Reasoning("hm", provider="cohere"), Reasoning("not yours", "sig", provider="anthropic"), "Sunny."
-            ),
+            Message.assistant(Reasoning("hm", provider="cohere"), Reasoning("not yours", "sig", provider="anthropic"), "Sunny."),
             Message.user("Read", VendorPart("cohere", {"type": "document", "document": {"id": "1"}}), VendorPart("x", {})),
         )
     )
@@ -203,6 +201,16 @@ def test_a_tools_answer_in_parts() -> None:
     message = Message("tool", [ToolResult("weather_1", (Text("sunny"), Text("warm")))])
     blocks = [{"type": "text", "text": "sunny"}, {"type": "text", "text": "warm"}]
     assert sent(chat(message))["messages"] == [{"role": "tool", "tool_call_id": "weather_1", "content": blocks}]
+
+
+def test_documents_in_a_tools_answer_go_out_and_what_has_no_place_there_is_refused() -> None:
+    document = {"type": "document", "document": {"id": "1", "data": "sunny"}}
+    parts: Any = (VendorPart("cohere", document),)
+    assert sent(chat(Message("tool", [ToolResult("weather_1", parts)])))["messages"][0]["content"] == [document]
+    for part in (Image(data=b"x"), VendorPart("openai", {})):
+        other: Any = (part,)
+        with pytest.raises(InvalidRequestError, match="tool's answer"):
+            sent(chat(Message("tool", [ToolResult("weather_1", other)])))
 
 
 def test_a_whole_answer() -> None:

@@ -29,7 +29,7 @@ from llmkit.values.events import (
     UsageReported,
 )
 from llmkit.values.instances import Instance
-from llmkit.values.messages import Image, Message, Reasoning, ToolCall, ToolResult
+from llmkit.values.messages import File, Image, Message, Reasoning, Text, ToolCall, ToolResult
 from llmkit.values.options import Options
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema, Tool
@@ -157,6 +157,14 @@ def test_what_ollama_cannot_do_is_reported() -> None:
     assert OLLAMA.unsupported(chat(tools=[WEATHER], tool_choice="required"), INSTANCE) == ("tool_choice",)
     assert OLLAMA.unsupported(chat(tools=[WEATHER], tool_choice="auto"), INSTANCE) == ()
     assert "images" not in sent(chat(url))["messages"][0]
+
+
+def test_pictures_in_a_tools_answer_go_out_and_what_has_no_place_there_is_refused() -> None:
+    message = Message("tool", [ToolResult("call_0", (Text("here"), Image(data=b"\x89PNG")), name="draw")])
+    assert sent(chat(message))["messages"] == [{"role": "tool", "content": "here", "images": ["iVBORw=="], "tool_name": "draw"}]
+    for part in (Image(url="https://a.b/c.png"), File(data=b"%PDF")):
+        with pytest.raises(InvalidRequestError, match="tool's answer"):
+            sent(chat(Message("tool", [ToolResult("call_0", (part,))])))
 
 
 def test_a_whole_answer() -> None:

@@ -183,6 +183,7 @@ class FaultServer:
         self.requests: list[Seen] = []
         self.wires: list[Wire] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener.settimeout(0.05)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
         self._acceptor = threading.Thread(target=self._accept, name="faultserver", daemon=True)
@@ -230,7 +231,6 @@ class FaultServer:
         self.close()
 
     def _accept(self) -> None:
-        self._listener.settimeout(0.05)
         while not self._stop.is_set():
             try:
                 sock, _ = self._listener.accept()

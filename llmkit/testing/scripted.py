@@ -1,0 +1,166 @@
+"""A world without network: scripted replies, and a clock that jumps. It never suspends, so it serves both colours."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar, Union
+
+import attrs
+
+from llmkit.errors import ClientClosedError, RequestTimeout
+from llmkit.wire.http import HttpReply, HttpRequest
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@attrs.frozen
+class Chunks:
+    """A streamed reply: its pieces, each with the seconds before it comes. An exception among them is raised in its place."""
+
+    pieces: tuple[tuple[float, bytes | BaseException], ...]
+    status: int = 200
+    headers: Mapping[str, str] = attrs.field(factory=lambda: {"content-type": "text/event-stream"})
+
+
+Reply = Union[HttpReply, Chunks, BaseException]
+Script = Callable[[HttpRequest], Reply]
+
+
+class ScriptedRuntime:
+    """A :class:`~llmkit.runtime.Runtime` whose replies come from a function, and whose time passes only when something waits.
+
+    :param script: gives the reply to a request: an :class:`~llmkit.wire.http.HttpReply`, :class:`Chunks`, or an exception to raise.
+    :param seed: of its random numbers.
+    :param latency: seconds that each reply takes.
+    """
+
+    def __init__(self, script: Script, seed: int = 0, latency: float = 0.0) -> None:
+        self._script = script
+        self._random = random.Random(seed)  # noqa: S311 (repeatable on purpose)
+        self.latency = latency
+        self.clock = 0.0
+        self.log: list[tuple[str, Any]] = []
+        """What was asked of the world, in order: ("send", request), ("open", request), ("sleep", seconds), ("wait", seconds)."""
+        self.closed = False
+
+    def now(self) -> float:
+        """The clock."""
+        return self.clock
+
+    def time(self) -> float:
+        """The clock, as Unix time from 1,000,000,000 on."""
+        return 1e9 + self.clock
+
+    def random(self) -> float:
+        """The next of a repeatable row of numbers."""
+        return self._random.random()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the clock jump."""
+        self.log.append(("sleep", seconds))
+        self.clock += seconds
+
+    def waiter(self) -> ScriptedWaiter:
+        """A waiter."""
+        return ScriptedWaiter()
+
+    async def wait(self, waiter: Any, seconds: float) -> bool:
+        """Nobody else runs here, so unless it was woken before, the time passes."""
+        if waiter.woken:
+            return True
+        self.log.append(("wait", seconds))
+        self.clock += seconds
+        return bool(waiter.woken)
+
+    async def send(self, request: HttpRequest, connect: float, until: float) -> HttpReply:
+        """The scripted reply."""
+        reply = self._reply("send", request, until)
+        if isinstance(reply, Chunks):
+            body = ScriptedBody(self, reply)
+            data = []
+            while piece := await body.read(until):
+                data.append(piece)
+            return HttpReply(reply.status, reply.headers, b"".join(data))
+        return reply
+
+    async def open(self, request: HttpRequest, connect: float, until: float) -> ScriptedBody:
+        """The scripted reply, to be read piece by piece."""
+        reply = self._reply("open", request, until)
+        if isinstance(reply, HttpReply):
+            reply = Chunks(((0.0, reply.body),), reply.status, reply.headers)
+        return ScriptedBody(self, reply)
+
+    def _reply(self, what: str, request: HttpRequest, until: float) -> HttpReply | Chunks:
+        if self.closed:
+            raise ClientClosedError("the client is closed")
+        self.log.append((what, request))
+        self.clock += self.latency
+        if self.clock >= until:
+            self.clock = until
+            raise RequestTimeout("no reply in time", ambiguous=True)
+        reply = self._script(request)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+    async def each(
+        self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
+    ) -> AsyncIterator[tuple[int, R]]:
+        """One after the other."""
+        for position, item in enumerate(items):
+            yield position, await work(item)
+
+    async def warm_up(self, urls: Iterable[str]) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """From now on every request is refused."""
+        self.closed = True
+
+    async def aclose(self) -> None:
+        """See :meth:`close`."""
+        self.close()
+
+
+class ScriptedWaiter:
+    """A waiter that remembers whether it was woken."""
+
+    def __init__(self) -> None:
+        self.woken = False
+
+    def wake(self) -> None:
+        """Let the call go on."""
+        self.woken = True
+
+
+class ScriptedBody:
+    """A reply that comes in pieces."""
+
+    def __init__(self, runtime: ScriptedRuntime, reply: Chunks) -> None:
+        self.status = reply.status
+        self.headers = reply.headers
+        self.closed = False
+        self._runtime = runtime
+        self._pieces = list(reply.pieces)
+
+    async def read(self, until: float) -> bytes:
+        """The next piece; time passes until it comes, or until ``until``."""
+        while self._pieces:
+            seconds, piece = self._pieces[0]
+            if self._runtime.clock + seconds > until:
+                self._pieces[0] = (self._runtime.clock + seconds - until, piece)
+                self._runtime.clock = until
+                raise RequestTimeout("nothing came in time", ambiguous=True)
+            self._runtime.clock += seconds
+            del self._pieces[0]
+            if isinstance(piece, BaseException):
+                raise piece
+            if piece:
+                return piece
+        return b""
+
+    async def aclose(self) -> None:
+        """No more is read."""
+        self.closed = True

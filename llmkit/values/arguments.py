@@ -1,0 +1,56 @@
+"""What ``generate`` and ``stream`` take, for type checkers and documentation; not imported at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from llmkit.values.calls import OnUnsupported
+from llmkit.values.instances import Timeouts
+from llmkit.values.options import ToolLike
+from llmkit.values.tools import JsonSchema
+
+
+class GenerateOptions(TypedDict, total=False):
+    """Keyword arguments of ``generate`` and ``stream``. None, or leaving one out, means not set."""
+
+    task: str | None
+    """Route to the instances that list this task, with its defaults."""
+    model: str | None
+    """``provider/model``, a bare model name, or an instance's name."""
+    instance: str | None
+    """Name of the one instance to use."""
+    system: str | None
+    """Instructions put before the messages."""
+    tools: Sequence[ToolLike] | None
+    """Tools the model may call."""
+    tool_choice: str | None
+    """``auto``, ``none``, ``required``, or a tool's name."""
+    response_model: Literal["json"] | Mapping[str, Any] | JsonSchema | None
+    """``"json"``, a JSON schema or a :class:`JsonSchema`: the answer's shape; ``completion.parsed`` has the value."""
+    max_tokens: int | None
+    """The most tokens the model may write."""
+    temperature: float | None
+    """Sampling temperature, 0 or more."""
+    top_p: float | None
+    """Nucleus sampling, 0 to 1."""
+    stop: str | Sequence[str] | None
+    """Texts at which the model stops."""
+    seed: int | None
+    """Asks for the same sampling again."""
+    reasoning_effort: str | None
+    """How much the model may think."""
+    timeout: float | None
+    """Seconds for the whole call: queueing, tries, streaming. Default 600."""
+    timeouts: Timeouts | None
+    """The parts of a try's time."""
+    retries: Any
+    """Tries after the first, or a tenacity policy."""
+    fallbacks: Sequence[str] | None
+    """Models to turn to, in order."""
+    on_unsupported: OnUnsupported | None
+    """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
+    tags: Sequence[str]
+    """Words of your own, for hooks and books."""
+    extra: Mapping[str, Any] | None
+    """More fields for the vendor's request body, as they are."""

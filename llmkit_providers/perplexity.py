@@ -1,0 +1,65 @@
+"""Perplexity: https://docs.perplexity.ai/api-reference/chat-completions-post
+
+- No tools, no JSON mode without a schema, no seed: https://docs.perplexity.ai/docs/sonar/openai-compatibility
+- Streams carry the whole text so far in ``message`` beside ``delta``, and the usage so far in every chunk; the last counts.
+  They may end without ``[DONE]``.
+- Citations and search results stay in the raw answer: ``citations``, ``search_results``.
+- Documents are ``file_url`` parts, as a URL or as base64 without a prefix: https://docs.perplexity.ai/guides/file-attachments
+- Embeddings are base64 of signed 8-bit numbers, at ``/v1/embeddings``:
+  https://docs.perplexity.ai/api-reference/embeddings-post
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from llmkit.errors import InvalidRequestError
+from llmkit.values.messages import File
+from llmkit_providers._dialects.media import base64
+from llmkit_providers._dialects.openai_chat import IMAGES, OpenAIChat
+from llmkit_providers._dialects.openai_embeddings import base64_bytes
+
+
+class Perplexity(OpenAIChat):
+    """Perplexity's Sonar models."""
+
+    name = "perplexity"
+    title = "Perplexity"
+    base_url = "https://api.perplexity.ai"
+    docs = "https://docs.perplexity.ai/api-reference/chat-completions-post"
+    key_names = ("PERPLEXITY_API_KEY", "PPLX_API_KEY", "PERPLEXITYAI_API_KEY")
+    base_url_names = ("PERPLEXITY_BASE_URL",)
+    endpoints = ("/v1/chat/completions", "/chat/completions", "/v1/embeddings", "/v1")
+    features = IMAGES | {
+        "chat",
+        "stream",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "reasoning_effort",
+        "json_schema",
+        "files",
+        "embeddings",
+        "dimensions",
+    }
+    stream_usage = False
+    strict_schemas = False
+    embed_path = "/v1/embeddings"
+
+    def file_part(self, file: File) -> dict[str, Any]:
+        """A document, as a URL or in base64."""
+        if file.file_id is not None:
+            raise InvalidRequestError("Perplexity: documents go as data or url, not as file_id", provider=self.name)
+        part: dict[str, Any] = {"type": "file_url", "file_url": {"url": file.url if file.url is not None else base64(file)}}
+        if file.name:
+            part["file_name"] = file.name
+        return part
+
+    def vector(self, embedding: Any) -> tuple[float, ...]:
+        """One embedding: base64 of signed 8-bit numbers, unless it is a list."""
+        if not isinstance(embedding, str):
+            return super().vector(embedding)
+        data = base64_bytes(embedding)
+        return tuple([float(number) for number in struct.unpack(f"{len(data)}b", data)])

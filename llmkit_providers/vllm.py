@@ -1,0 +1,32 @@
+"""vLLM, a server of one's own: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+
+- The API root ends in ``/v1``, which is added to a ``base_url`` without a path.
+- Schemas become grammars, so they go out as they are, without ``strict``:
+  https://docs.vllm.ai/en/latest/features/structured_outputs.html
+- Thinking comes in ``reasoning``, in older versions in ``reasoning_content``:
+  https://docs.vllm.ai/en/latest/features/reasoning_outputs.html
+- Error bodies are ``{"error": {"message", "type", "param", "code"}}`` with the status as code, in older versions
+  ``{"object": "error", "message", "type", "param", "code"}``; in streams too.
+- Tools need ``--enable-auto-tool-choice`` at the server: https://docs.vllm.ai/en/latest/features/tool_calling.html
+- A key is optional (``--api-key`` at the server).
+"""
+
+from __future__ import annotations
+
+from llmkit.provider import FEATURES
+from llmkit_providers._dialects.openai_chat import OpenAIChat
+
+
+class VLLM(OpenAIChat):
+    """A vLLM server."""
+
+    name = "vllm"
+    title = "vLLM"
+    base_url = "http://localhost:8000/v1"
+    docs = "https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"
+    key_names = ("VLLM_API_KEY", "HOSTED_VLLM_API_KEY")
+    base_url_names = ("VLLM_BASE_URL", "VLLM_API_BASE")
+    needs_key = False
+    features = frozenset(FEATURES) - {"files"}
+    bare_path = "/v1"
+    strict_schemas = False
