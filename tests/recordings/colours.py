@@ -44,9 +44,7 @@ class Blocking:
     async def __aenter__(self) -> Blocking:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
 
@@ -60,9 +58,7 @@ class BlockingStream:
         self._stream.__enter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stream.__exit__(kind, error, trace)
 
     async def __aiter__(self) -> AsyncIterator[Event]:

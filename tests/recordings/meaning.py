@@ -55,9 +55,7 @@ def differing(ours: Any, theirs: Any, where: str = "") -> list[str]:
     """Where two canonical forms differ, in words."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         names = [*theirs, *[name for name in ours if name not in theirs]]
-        return [
-            found for name in names for found in differing(ours.get(name, ABSENT), theirs.get(name, ABSENT), f"{where}.{name}")
-        ]
+        return [found for name in names for found in differing(ours.get(name, ABSENT), theirs.get(name, ABSENT), f"{where}.{name}")]
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         pairs = enumerate(zip(ours, theirs, strict=True))
         return [found for at, (mine, other) in pairs for found in differing(mine, other, f"{where}[{at}]")]

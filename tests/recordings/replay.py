@@ -98,11 +98,15 @@ def with_line_ends(body: bytes, end: bytes) -> bytes:
 
 
 def with_comments(case: Case, body: bytes) -> bytes:
-    """An event stream with comments and other things a reader must pass over, between and within its events."""
+    """An event stream with comments and other things a reader must pass over, and with data in two lines, which are one text."""
     chance = case.random("comments")
     lines = []
     for line in with_line_ends(body, b"\n").split(b"\n"):
-        lines.append(line)
+        if line.startswith((b"data: {", b"data:{")) and chance.random() < 0.3:
+            brace = line.index(b"{") + 1
+            lines += [line[:brace], b"data: " + line[brace:]]
+        else:
+            lines.append(line)
         if chance.random() < 0.3:
             lines.append(chance.choice([b": keep-alive", b":", b"retry: 3000", b"id: 7", b": data: {}", b"unknown field"]))
         if not line and chance.random() < 0.2:

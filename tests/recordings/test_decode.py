@@ -51,10 +51,11 @@ def test_other_line_ends(case: Case) -> None:
 
 @each(EVENT_STREAMS)
 def test_comments_between_events(case: Case) -> None:
-    """Comments, blank lines, ids and unknown fields change nothing."""
+    """Comments, blank lines, ids, unknown fields and data in two lines change nothing, whatever ends the lines."""
     body = with_comments(case, case.body)
     assert_same(case, [body])
     assert_same(case, scattered(case, body, 40))
+    assert_same(case, bytewise(with_line_ends(body, b"\r\n")))
 
 
 @each(ANSWERED)
