@@ -7,7 +7,7 @@ import random
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -30,6 +30,8 @@ from llmkit.values.secret import Secret
 if TYPE_CHECKING:
     from llmkit.runtime import Runtime
 
+UNAVAILABLE = ("wait", "fail")
+ON_UNSUPPORTED = ("error", "warn", "drop")
 CORES: weakref.WeakSet[Core] = weakref.WeakSet()
 
 
@@ -70,8 +72,8 @@ class Core:
         self.timeout = positive("timeout", timeout)
         self.timeouts = timeouts.over(DEFAULT_TIMEOUTS)
         self.max_wait = positive("max_wait", max_wait)
-        self.unavailable = one_of("unavailable", unavailable, ("wait", "fail"))
-        self.on_unsupported = one_of("on_unsupported", on_unsupported, ("error", "warn", "drop"))
+        self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
+        self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
         named = None if plugins is None else list(plugins)
         names = [plugin for plugin in named or () if isinstance(plugin, str)]
@@ -89,8 +91,7 @@ class Core:
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        unavailable = cast(Literal["wait", "fail"], self.unavailable)
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, unavailable, self.max_wait)
+        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -242,14 +243,14 @@ def positive(name: str, seconds: Any) -> float:
     return seconds
 
 
-def one_of(name: str, value: Any, words: tuple[str, ...]) -> str:
+def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
     """``value`` if it is one of ``words``.
 
     :raises ConfigError: if it is not.
     """
     if value not in words:
         raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
-    return cast(str, value)
+    return value
 
 
 def _after_fork() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.assembly import Core, positive
+from llmkit.assembly import ON_UNSUPPORTED, Core, one_of, positive
 from llmkit.errors import ConfigError, InvalidRequestError
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
@@ -289,6 +289,16 @@ class Face:
 
     def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
         core = self._core
+        if not given:
+            return ChatCall(
+                deadline=self._deadline(None),
+                model=core.default_model,
+                fallbacks=core.fallbacks,
+                timeouts=core.timeouts,
+                messages=conversation(prompt),
+                stream=stream,
+                on_unsupported=core.on_unsupported,
+            )
         if not given.keys() <= _CALL_NAMES:
             raise _unknown(given)
         get = given.get
@@ -297,28 +307,28 @@ class Face:
             model = core.default_model
         if model is not None:
             core.ensure(model)
-        fallbacks = get("fallbacks")
-        if fallbacks is None:
-            fallbacks = core.fallbacks
-        else:
-            fallbacks = tuple(fallbacks)
-            for fallback in fallbacks:
-                core.ensure(fallback)
         timeouts = get("timeouts")
         return ChatCall(
             deadline=self._deadline(get("timeout")),
             model=model,
             instance=instance,
             task=get("task"),
-            fallbacks=fallbacks,
-            tags=tuple(get("tags", ())),
+            fallbacks=self._fallbacks(get("fallbacks")),
+            tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
             messages=conversation(prompt, get("system")),
             options=_options(given),
             stream=stream,
-            on_unsupported=get("on_unsupported") or core.on_unsupported,  # type: ignore[arg-type]
+            on_unsupported=one_of("on_unsupported", get("on_unsupported") or core.on_unsupported, ON_UNSUPPORTED),
         )
+
+    def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
+        if models is None:
+            return self._core.fallbacks
+        for model in models:
+            self._core.ensure(model)
+        return tuple(models)
 
     def _request_call(self, request: Request | Prompt) -> ChatCall:
         if isinstance(request, Request):

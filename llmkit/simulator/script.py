@@ -47,7 +47,7 @@ def cut(question: Question, answer: Answer) -> Answer:
         text, finish = text[: min(ends)], finish or "stop"
     if question.max_tokens is not None and count_words(text) > question.max_tokens:
         text, finish = "".join(pieces(text)[: question.max_tokens]), "length"
-    return attrs.evolve(answer, text=text, finish=finish)
+    return answer if text is answer.text else attrs.evolve(answer, text=text, finish=finish)
 
 
 def from_list(answers: Iterable[Said]) -> Script:

@@ -207,9 +207,10 @@ class Simulator:
 
 
 def installed(broken: dict[str, str]) -> list[SimulatedVendor]:
-    """The simulated halves that are installed; those that cannot be loaded are put into ``broken``, with the reason."""
+    """The simulated halves that are installed, llmkit's own last, so that none of their names is taken by another's; those
+    that cannot be loaded are put into ``broken``, with the reason."""
     halves = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.dist is not None and point.dist.name == "llmkit"):
         try:
             halves.append(point.load()())
         except Exception as problem:  # somebody else's module may raise anything, and must not hurt the others

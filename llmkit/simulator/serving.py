@@ -18,15 +18,22 @@ from llmkit.simulator.faults import Fault, Rule
 from llmkit.wire.json import dump_json, parse_json
 
 CONTROL = "_simulator"
+MOST_BODY = 256 * 1024 * 1024
+"""Bytes a request may have; pictures make long ones."""
 PATIENCE = 0.05
 """Seconds after which a pause looks whether the client is still there."""
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BODY)
 
 
 class _Server(web.Server):
     """Gives every connection a number."""
 
     def __init__(self, handler: Any, numbers: dict[Any, int]) -> None:
-        super().__init__(handler, access_log=None)
+        super().__init__(handler, access_log=None, request_factory=_request)
         self.numbers = numbers
         self._count = 0
 
@@ -55,6 +62,7 @@ class Service:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to the last byte of its answer."""
+        connection = self._numbers.get(request.protocol, 0)
         vendor, _, rest = request.rel_url.raw_path.lstrip("/").partition("/")
         if vendor == CONTROL:
             return _control(self._engine, request.method, rest, await request.read())
@@ -67,7 +75,7 @@ class Service:
             {name.lower(): value for name, value in request.headers.items()},
             await request.read(),
         )
-        plan = self._engine.receive(vendor, asked, time.monotonic(), self._numbers[request.protocol])
+        plan = self._engine.receive(vendor, asked, time.monotonic(), connection)
         try:
             return await self._send(request, plan)
         finally:

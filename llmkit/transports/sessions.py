@@ -91,8 +91,7 @@ class _Tap:
 
 
 class Session:
-    """aiohttp's session on one loop, and what runs over it: one timer of the loop's watches all exchanges, as the watchdog does for
-    blocking ones."""
+    """aiohttp's session on one loop, and what runs over it. One timer watches all exchanges, as the watchdog does elsewhere."""
 
     def __init__(self, pool_size: int | None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -143,7 +142,7 @@ class Session:
         for exchange in [*self._active]:
             if exchange.expires_at <= now:
                 exchange.kill("timeout")
-        waiting = [exchange.expires_at for exchange in self._active if exchange.killed is None]
+        waiting = [exchange.expires_at for exchange in [*self._active] if exchange.killed is None]
         self._timer, self._wakes_at = None, math.inf
         if waiting:
             self._wake_at(min(waiting))
@@ -175,6 +174,7 @@ class Session:
         for protocol in list(self._connector.protocols):
             if protocol.transport is not None:
                 disown(protocol.transport.get_extra_info("socket"))
+        self.client.detach()
         KEPT.append(self)
 
 

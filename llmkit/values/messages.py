@@ -161,7 +161,7 @@ def parts(content: Content) -> tuple[Part, ...]:
     if isinstance(content, str):
         return (Text(content),)
     if isinstance(content, Sequence):
-        return tuple(Text(part) if isinstance(part, str) else part for part in content)
+        return tuple([Text(part) if isinstance(part, str) else part for part in content])
     return (content,)
 
 

@@ -23,9 +23,6 @@ from llmkit.simulated import (
 from llmkit.wire.json import dump_json
 
 FINISHES = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOOL_CALL", "content_filter": "ERROR"}
-EXTRA_TOKENS = 64
-"""``tokens`` count the vendor's own template as well, ``billed_units`` do not."""
-
 ERRORS: Mapping[str, tuple[int, str]] = {
     "invalid": (400, "invalid request"),
     "unprocessable": (422, "invalid request"),
@@ -181,9 +178,10 @@ def event(kind: str, delta: Mapping[str, Any] | None = None, tokens: int = 0, **
 
 
 def _usage(answer: Answer) -> dict[str, Any]:
+    """Two counts that differ, as at the vendor: all tokens, and those that cost (here the half)."""
     return {
-        "billed_units": {"input_tokens": answer.prompt, "output_tokens": answer.completion},
-        "tokens": {"input_tokens": answer.prompt + EXTRA_TOKENS, "output_tokens": answer.completion + EXTRA_TOKENS},
+        "billed_units": {"input_tokens": answer.prompt // 2, "output_tokens": answer.completion // 2},
+        "tokens": {"input_tokens": answer.prompt, "output_tokens": answer.completion},
         "cached_tokens": answer.cached_tokens,
     }
 

@@ -148,6 +148,9 @@ def _error(refusal: Refusal) -> dict[str, Any]:
     if refusal.kind == "invalid" and refusal.param is not None:
         violations = [{"field": refusal.param, "description": refusal.message}]
         details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations})
+    if refusal.kind in ("quota", "rate_limit"):
+        quota = f"GenerateRequestsPer{'Day' if refusal.kind == 'quota' else 'Minute'}PerProjectPerModel"
+        details.append({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota}]})
     if refusal.retry_after is not None:
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{refusal.retry_after:.3f}s"})
     return {"error": {**error, "details": details} if details else error}

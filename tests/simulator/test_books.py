@@ -197,7 +197,8 @@ def test_script_of_a_list(make):
     """In turn, then echoes: texts, answers, faults."""
     call = Answer(tool_calls=(SimulatedCall("f", {"a": 1}),))
     one = make()
-    one.script(["first", call, Fault.parse("529"), Fault.parse("cut:1"), Answer(text="cut short", finish="length", completion_tokens=99)])
+    short = Answer(text="cut short", finish="length", completion_tokens=99)
+    one.script(["first", call, Fault.parse("529"), Fault.parse("cut:1"), short])
     assert say(one).json()["choices"][0]["message"]["content"] == "first"
     assert say(one).json()["choices"][0]["message"]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a":1}'}
     assert say(one).status_code == 529
@@ -225,7 +226,8 @@ def test_refusals_and_filters_of_the_model(make):
     assert (message["message"]["content"], message["message"]["refusal"], message["finish_reason"]) == (
         None, "I will not.", "content_filter",
     )  # fmt: skip
-    assert "".join(c["delta"].get("refusal", "") for e in events(say(one, stream=True).content) for c in e["choices"]) == "I will not."
+    choices = [choice for event in events(say(one, stream=True).content) for choice in event["choices"]]
+    assert "".join(choice["delta"].get("refusal", "") for choice in choices) == "I will not."
     assert say(one, vendor="anthropic").json()["stop_reason"] == "refusal"
     assert say(one, vendor="google").json()["promptFeedback"] == {"blockReason": "PROHIBITED_CONTENT"}
 

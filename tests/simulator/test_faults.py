@@ -16,8 +16,12 @@ from tests.simulator.wires import chat, headers, hear
 
 ANY = ("openai", "anthropic", "google", "ollama", "cohere")
 ENDS = {
-    "openai": b"[DONE]", "anthropic": b"message_stop", "google": b'"finishReason"', "ollama": b'"done":true', "cohere": b"message-end",
-}  # fmt: skip
+    "openai": b"[DONE]",
+    "anthropic": b"message_stop",
+    "google": b'"finishReason"',
+    "ollama": b'"done":true',
+    "cohere": b"message-end",
+}
 
 
 def ask(simulator, vendor: str, fault: str, stream: bool = False, text: str = "one two three four") -> requests.Response:
@@ -25,7 +29,8 @@ def ask(simulator, vendor: str, fault: str, stream: bool = False, text: str = "o
     session = requests.Session()
     session.trust_env = False
     with session:
-        return session.post(url, json=body, headers={**headers(vendor), "x-simulate-fault": fault}, allow_redirects=False, timeout=20)
+        faulty = {**headers(vendor), "x-simulate-fault": fault}
+        return session.post(url, json=body, headers=faulty, allow_redirects=False, timeout=20)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 501, 503, 504, 529])
@@ -98,12 +103,11 @@ def test_cut(simulator, vendor):
 def test_drop_delivers_the_prefix(simulator, vendor):
     url, body = chat(simulator.base_url(vendor), vendor, "one two three four", True)
     with requests.post(url, json=body, headers={**headers(vendor), "x-simulate-fault": "drop:2"}, stream=True) as reply:
-        got = b""
+        got: list[bytes] = []
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
-            for piece in reply.iter_content(None):
-                got += piece
-    assert b" two" in got
-    assert b" three" not in got
+            got.extend(reply.iter_content(None))
+    assert b" two" in b"".join(got)
+    assert b" three" not in b"".join(got)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -137,8 +141,8 @@ def test_garbage(simulator, vendor):
     with pytest.raises(ValueError, match=r"(Expecting|Unterminated|Extra|Invalid)"):
         json.loads(ask(simulator, vendor, "garbage").content)
     raw = ask(simulator, vendor, "garbage", stream=True).content
-    lines = [line.removeprefix(b"data: ") for line in raw.splitlines() if line.startswith((b"data: ", b"{")) and b"[DONE]" not in line]
-    broken = [line for line in lines if not _is_json(line)]
+    lines = [line.removeprefix(b"data: ") for line in raw.splitlines() if line.startswith((b"data: ", b"{"))]
+    broken = [line for line in lines if line != b"[DONE]" and not _is_json(line)]
     assert len(broken) == 1
     assert ENDS[vendor] in raw
 

@@ -13,7 +13,7 @@ from tests.simulator.wires import OPENAI, VENDORS, chat, events, headers, hear
 FINISHED = {"anthropic": "end_turn", "google": "STOP", "cohere": "COMPLETE"}
 CALLED = {"anthropic": "tool_use", "google": "STOP", "ollama": "stop", "cohere": "TOOL_CALL"}
 CUT = {"anthropic": "max_tokens", "google": "MAX_TOKENS", "cohere": "MAX_TOKENS"}
-SHAPES = {"azure_openai": "", "openai": "/v1", "groq": "/openai/v1", "openrouter": "/api/v1", "perplexity": "", "anthropic": "", "google": ""}
+SHAPES = {"azure_openai": "", "openai": "/v1", "groq": "/openai/v1", "openrouter": "/api/v1", "perplexity": "", "google": ""}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -81,9 +81,13 @@ def test_json_fits_its_schema(simulator, http, vendor):
     """Where JSON of a shape is wanted, the least of that shape comes."""
     schema = {
         "type": "object",
-        "properties": {"name": {"type": "string"}, "age": {"type": "integer", "minimum": 3}, "kind": {"enum": ["a", "b"], "type": "string"}},
+        "properties": {
+            "name": {"type": "string"},
+            "age": {"type": "integer", "minimum": 3},
+            "kind": {"enum": ["a", "b"], "type": "string"},
+        },
         "required": ["name", "age", "kind"],
-    }  # fmt: skip
+    }
     closed = {**schema, "additionalProperties": False}
     url, body = chat(simulator.base_url(vendor), vendor, "Fill in the form")
     body |= {
@@ -116,6 +120,29 @@ def test_reasoning_and_cache(make, http, stream):
     assert b'"thoughtsTokenCount":3' in got["google"]
     assert b'"thinking":"' in got["ollama"]
     assert b'"thinking":"' in got["cohere"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_several_choices(simulator, http, stream):
+    """With ``n`` the choices differ in their index, and in a stream come interleaved."""
+    url, body = chat(simulator.base_url("openai"), "openai", "one two", stream)
+    reply = http.post(url, json={**body, "n": 3}, headers=headers("openai"))
+    texts: dict[int, str] = {}
+    for document in events(reply.content) if stream else [reply.json()]:
+        usage = document.get("usage")
+        for choice in document["choices"]:
+            said = choice["delta" if stream else "message"].get("content") or ""
+            texts[choice["index"]] = texts.get(choice["index"], "") + said
+    assert texts == {0: "one two", 1: "one two", 2: "one two"}
+    assert usage["completion_tokens"] == 6
+
+
+def test_long_requests(simulator, http):
+    """Pictures make bodies of many megabytes."""
+    url, body = chat(simulator.base_url("openai"), "openai", "What is it?")
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 5_000_000}}
+    body["messages"][0]["content"] = [{"type": "text", "text": "What is it?"}, picture]
+    assert hear("openai", http.post(url, json=body, headers=headers("openai")).content, False).text == "What is it?"
 
 
 def test_quirks_of_streams(simulator, http):
@@ -196,8 +223,9 @@ def test_models(make, http, vendor):
     """A list of models, and no answers of others once the simulator is told which there are."""
     one = make(models={vendor: ["m1", "m2"]})
     base = one.base_url(vendor)
-    path = {"anthropic": "/v1/models", "google": "/v1beta/models", "ollama": "/api/tags", "cohere": "/v1/models"}.get(vendor, "/models")
-    document = http.get(f"{base}/openai/v1/models" if vendor == "azure_openai" else base + path, headers=headers(vendor)).json()
+    paths = {"anthropic": "/v1", "google": "/v1beta", "cohere": "/v1", "azure_openai": "/openai/v1"}
+    path = "/api/tags" if vendor == "ollama" else f"{paths.get(vendor, '')}/models"
+    document = http.get(base + path, headers=headers(vendor)).json()
     listed = document if isinstance(document, list) else document.get("data", document.get("models"))
     assert [(model.get("id") or model["name"]).removeprefix("models/") for model in listed] == ["m1", "m2"]
     url, body = chat(base, vendor, "hi", model="m3")

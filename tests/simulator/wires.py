@@ -6,8 +6,8 @@ import json
 from typing import NamedTuple
 
 OPENAI = (
-    "openai", "azure_openai", "mistral", "groq", "together", "perplexity", "lmstudio", "openai_compatible", "openrouter", "deepseek",
-    "xai", "vllm",
+    "openai", "azure_openai", "mistral", "groq", "together", "perplexity", "lmstudio", "openai_compatible", "openrouter",
+    "deepseek", "xai", "vllm",
 )  # fmt: skip
 VENDORS = (*OPENAI, "anthropic", "google", "ollama", "cohere")
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -29,7 +29,9 @@ def headers(vendor: str, key: str = "key-1") -> dict[str, str]:
     return {"api-key": key} if vendor == "azure_openai" else {"authorization": f"Bearer {key}"}
 
 
-def chat(base: str, vendor: str, text: str, stream: bool = False, tools: tuple[str, ...] = (), model: str = "m") -> tuple[str, dict]:
+def chat(
+    base: str, vendor: str, text: str, stream: bool = False, tools: tuple[str, ...] = (), model: str = "m"
+) -> tuple[str, dict]:
     """The URL and the body of a chat request."""
     functions = [{"name": name, "description": "d", "parameters": PARAMETERS} for name in tools]
     if vendor == "google":
@@ -137,7 +139,7 @@ def _ollama(raw: bytes, stream: bool) -> Heard:
 def _cohere(raw: bytes, stream: bool) -> Heard:
     if not stream:
         document = json.loads(raw)
-        message, used = document["message"], document["usage"]["billed_units"]
+        message, used = document["message"], document["usage"]["tokens"]
         calls = [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in message.get("tool_calls", ())]
         text = "".join(part["text"] for part in message.get("content", ()))
         return Heard(text, document["finish_reason"], used["input_tokens"], used["output_tokens"], calls)
@@ -151,6 +153,6 @@ def _cohere(raw: bytes, stream: bool) -> Heard:
             found[event["index"]][1] += event["delta"]["message"]["tool_calls"]["function"]["arguments"]
         elif event["type"] == "message-end":
             end = event["delta"]
-    used = end["usage"]["billed_units"]
+    used = end["usage"]["tokens"]
     calls = [(name, json.loads(arguments)) for name, arguments in found.values()]
     return Heard(text, end["finish_reason"], used["input_tokens"], used["output_tokens"], calls)
