@@ -122,7 +122,7 @@ def cut_in_compression(case: Case) -> Behaviour:
     return in_chunks(case, body[: case.random("compression").randrange(len(body) // 2, len(body) - 8)], Content_Encoding="gzip")
 
 
-DOCUMENT_WAYS = [dropped, ended_early, shorter_than_told, cut_in_compression]
+DOCUMENT_WAYS: list[Callable[[Case], Behaviour]] = [dropped, ended_early, shorter_than_told, cut_in_compression]
 
 
 # --------------------------------------------------------------------------------------------------------------- asking
