@@ -126,6 +126,9 @@ class Core:
         """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
         environ = os.environ if self._environ is None else self._environ
         where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+        for name in ("rpm", "tpm"):
+            if getattr(instance, name) is not None:
+                raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
         unknown = [name for name in instance.settings if name not in provider.settings]
         if unknown:
             known = ", ".join(provider.settings) or "none"
