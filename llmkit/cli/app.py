@@ -69,7 +69,7 @@ def _program() -> Program:
         """
         state.debug |= debug
 
-    return llmkit  # type: ignore[return-value]
+    return llmkit
 
 
 def _warn(message: Warning | str, *_: Any) -> None:
@@ -83,7 +83,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """
     state = State()
     with warnings.catch_warnings():
-        warnings.showwarning = _warn
+        warnings.showwarning = _warn  # type: ignore[assignment]
         try:
             code = _run(state, arguments)
             sys.stdout.flush()

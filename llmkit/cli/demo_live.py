@@ -6,7 +6,7 @@ from llmkit.cli import demo_steps as show
 from llmkit.cli.keys import key_variables, providers_with_keys
 from llmkit.cli.output import complain, console, line
 from llmkit.client import Client
-from llmkit.errors import ConfigError, LLMError
+from llmkit.errors import AllInstancesFailed, ConfigError, LLMError
 from llmkit.values.instances import Instance
 
 SMALL_MODELS = {
@@ -34,7 +34,7 @@ def show_live(model: str | None) -> None:
     """Run the demo.
 
     :raises ConfigError: if there is no key in the environment.
-    :raises LLMError: the last failure, if no vendor answered.
+    :raises LLMError: what the vendors failed with, if none answered.
     """
     models = [model] if model is not None else _models()
     with Client(retries=1, timeout=60) as client:
@@ -67,16 +67,16 @@ def _models() -> list[str]:
 def _ask_each(client: Client) -> list[str]:
     """Ask every vendor; the names of the instances that answered."""
     answered: list[str] = []
-    failure: LLMError | None = None
+    failures: list[LLMError] = []
     for instance in client.instances:
         try:
             answer = client.generate(QUESTION, instance=instance.name, max_tokens=MOST_TOKENS)
         except LLMError as problem:
-            failure = problem
-            complain(" ".join(str(problem).split()))
+            failures.append(problem)
+            complain(" ".join(str(problem).split()), "warning")
         else:
             show.said(instance.provider, QUESTION, answer)
             answered.append(str(instance.name))
-    if not answered and failure is not None:
-        raise failure
+    if not answered:
+        raise failures[0] if len(failures) == 1 else AllInstancesFailed("no vendor answered", failures=tuple(failures))
     return answered

@@ -38,14 +38,15 @@ def said(title: str, prompt: str, answer: Completion) -> None:
     from rich.text import Text
 
     used = answer.usage or Usage()
-    key = answer.attempts[-1].key if answer.attempts else "none"
+    label = answer.attempts[-1].key if answer.attempts else "#none"
+    key = "no key" if label.endswith("#none") else f"key {label}"
     seconds = answer.timing.total if answer.timing else 0.0
     console().print(
         Text.assemble(
             (f"{title:<10}", "bold cyan"),
             ("→ ", "dim"),
             (f"{answer.instance}", "green"),
-            (f"  key {key}  {used.total_tokens} tokens  {seconds * 1000:.0f} ms", "dim"),
+            (f"  {answer.provider}  {key}  {used.total_tokens} tokens  {seconds * 1000:.0f} ms", "dim"),
         ),
         soft_wrap=True,
     )

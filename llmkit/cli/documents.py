@@ -6,6 +6,7 @@ from typing import Any
 
 from llmkit.errors import LLMError
 from llmkit.values.completion import Attempt, Completion, ModelInfo
+from llmkit.values.events import Event
 from llmkit.values.usage import Usage
 
 
@@ -64,3 +65,12 @@ def error_document(error: LLMError) -> dict[str, Any]:
 def model_document(model: ModelInfo) -> dict[str, Any]:
     """A model that a vendor offers."""
     return {name: getattr(model, name) for name in ("id", "provider", "name", "context_window", "max_output_tokens")}
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """One event of a stream, with its ``type``."""
+    from llmkit.values import events
+    from llmkit.wire.codec import converter
+
+    document: dict[str, Any] = converter().unstructure(event, events.Event)
+    return document

@@ -26,9 +26,7 @@ def providers_with_keys() -> list[Provider]:
 
     :raises ConfigError: if a variable holds something that is no key.
     """
-    return [
-        provider for provider in providers() if provider.needs_key and provider.base_url and keys_for(provider, os.environ)
-    ]
+    return [provider for provider in providers() if provider.needs_key and provider.base_url and keys_for(provider, os.environ)]
 
 
 def key_variables() -> str:

@@ -145,7 +145,7 @@ class Registry:
         home = [point for point in points if _ours(point)]
         if not points:
             near = did_you_mean(asked, [*self.names(), *PROVIDER_ALIASES])
-            raise ConfigError(f"no provider is named {asked!r}; there are {', '.join(self.names())}{near}")
+            raise ConfigError(f"no provider is named {asked!r}; there are {', '.join(self.names()) or 'none'}{near}")
         if len({point.value for point in points}) > 1 and not home:
             offers = ", ".join(f"{dist} {version}" for dist, version in map(_distribution, points))
             raise ConfigError(f"provider {name!r} is offered by several packages ({offers}); uninstall all but one")
