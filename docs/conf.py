@@ -34,7 +34,8 @@ nitpick_ignore_regex = [
 ] + [
     (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
-    (r"py:class", r"(.*\.)?(Self|Kit|deque|Event|Path)|dict\[str, Any\]"),  # what a signature shows and nobody needs to read
+    # What a signature shows by its short name.
+    (r"py:class", r"(.*\.)?(Self|Kit|deque|Decimal|Event|Path)|dict\[str, Any\]"),
 ]
 
 

@@ -132,14 +132,14 @@ def positive(name: str, seconds: Any) -> float:
     return seconds
 
 
-def one_of(name: str, value: Any, words: tuple[str, ...]) -> str:
+def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
     """``value`` if it is one of ``words``.
 
     :raises ConfigError: if it is not.
     """
     if value not in words:
         raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
-    return cast(str, value)
+    return value
 
 
 def whole(name: str, number: Any) -> int:

@@ -8,7 +8,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -33,6 +33,8 @@ from llmkit.wire.redact import describe
 if TYPE_CHECKING:
     from llmkit.runtime import Runtime
 
+UNAVAILABLE = ("wait", "fail")
+ON_UNSUPPORTED = ("error", "warn", "drop")
 CORES: weakref.WeakSet[Core] = weakref.WeakSet()
 
 
@@ -76,8 +78,8 @@ class Core:
         self.timeout = positive("timeout", timeout)
         self.timeouts = of_type("timeouts", timeouts, Timeouts).over(DEFAULT_TIMEOUTS)
         self.max_wait = positive("max_wait", max_wait)
-        self.unavailable = one_of("unavailable", unavailable, ("wait", "fail"))
-        self.on_unsupported = one_of("on_unsupported", on_unsupported, ("error", "warn", "drop"))
+        self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
+        self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
         named = None if plugins is None else listed("plugins", plugins, object)
         names = [plugin for plugin in named or () if isinstance(plugin, str)]
@@ -93,8 +95,7 @@ class Core:
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        unavailable = cast(Literal["wait", "fail"], self.unavailable)
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, unavailable, self.max_wait)
+        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -129,6 +130,9 @@ class Core:
         """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
         environ = self._environ()
         where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+        for name in ("rpm", "tpm"):
+            if getattr(instance, name) is not None:
+                raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
         unknown = [name for name in instance.settings if name not in provider.settings]
         if unknown:
             known = ", ".join(provider.settings) or "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -32,11 +33,14 @@ if hasattr(os, "register_at_fork"):
 
 
 def get_client() -> Client:
-    """The client that the package's functions share; made with defaults, and keys from the environment, if there is none yet."""
+    """The client that the package's functions share; made with defaults, and keys from the environment, if there is none yet. It is
+    closed when the process ends."""
     global _client
     with _lock:
         if _client is None:
             _client = Client()
+            atexit.unregister(reset_client)
+            atexit.register(reset_client)
         return _client
 
 

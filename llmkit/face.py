@@ -260,6 +260,16 @@ class Face:
 
     def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
         core = self._core
+        if not given:
+            return ChatCall(
+                deadline=self._deadline(None),
+                model=core.default_model,
+                fallbacks=core.fallbacks,
+                timeouts=core.timeouts,
+                messages=conversation(prompt),
+                stream=stream,
+                on_unsupported=core.on_unsupported,
+            )
         check_call(given)
         get = given.get
         model, instance = get("model"), get("instance")
@@ -267,23 +277,25 @@ class Face:
             model = core.default_model
         if model is not None:
             model = core.ensure(model)
-        fallbacks = get("fallbacks")
-        fallbacks = core.fallbacks if fallbacks is None else tuple([core.ensure(fallback) for fallback in fallbacks])
         timeouts = get("timeouts")
         return ChatCall(
             deadline=self._deadline(get("timeout")),
             model=model,
             instance=instance,
             task=get("task"),
-            fallbacks=fallbacks,
+            fallbacks=self._fallbacks(get("fallbacks")),
             tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
             messages=conversation(prompt, get("system")),
             options=call_options(given),
             stream=stream,
-            on_unsupported=get("on_unsupported") or core.on_unsupported,  # type: ignore[arg-type]
+            on_unsupported=get("on_unsupported") or core.on_unsupported,
         )
+
+    def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
+        core = self._core
+        return core.fallbacks if models is None else tuple([core.ensure(model) for model in models])
 
     def _request_call(self, request: Request | Prompt) -> ChatCall:
         if isinstance(request, Request):

@@ -14,6 +14,7 @@ from llmkit.errors import LLMError, UnsupportedParameterError
 from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.instances import Instance
+from llmkit.values.options import NO_OPTIONS
 from llmkit.values.secret import Secret
 from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -192,7 +193,8 @@ class Provider:
 
         The base looks at :attr:`features`; a subclass adds what depends on the model.
         """
-        return tuple([feature for feature in asked_for(call) if feature not in self.features])
+        asked = asked_for(call)
+        return tuple([feature for feature in asked if feature not in self.features]) if asked else ()
 
     def cannot(self, *features: str) -> UnsupportedParameterError:
         """The error for features the vendor does not have."""
@@ -233,9 +235,11 @@ OPTION_FEATURES = ("max_tokens", "temperature", "top_p", "stop", "seed", "reason
 def asked_for(call: ChatCall) -> list[str]:
     """The features a chat call needs, in the words of :data:`FEATURES`."""
     options = call.options
-    asked = [name for name in OPTION_FEATURES if getattr(options, name) is not None]
-    if options.response_format is not None:
-        asked.append("json" if options.response_format == "json" else "json_schema")
+    asked = []
+    if options is not NO_OPTIONS:
+        asked += [name for name in OPTION_FEATURES if getattr(options, name) is not None]
+        if options.response_format is not None:
+            asked.append("json" if options.response_format == "json" else "json_schema")
     for message in call.messages:
         for part in message.content:
             feature = PART_FEATURES.get(part.type)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.instances import Instance
+from llmkit.values.options import NO_OPTIONS
 from llmkit.wire.http import HttpRequest
 from llmkit_providers._dialects.openai_chat import CHAT, IMAGES, OpenAIChat
 
@@ -53,6 +54,8 @@ class OpenAI(OpenAIChat):
         """As the base, with the headers for organization and project:
         https://platform.openai.com/docs/api-reference/authentication"""
         request = super().encode(call, instance)
+        if not instance.settings:
+            return request
         named = {f"OpenAI-{name.title()}": instance.settings.get(name) for name in self.settings}
         headers = {name: str(value) for name, value in named.items() if value}
         return request.with_headers(headers) if headers else request
@@ -61,6 +64,8 @@ class OpenAI(OpenAIChat):
         """As the base, and what the model refuses."""
         options, model = call.options, instance.model
         found = list(super().unsupported(call, instance))
+        if options is NO_OPTIONS:
+            return tuple(found)
         thinking = ALWAYS_THINKING.match(model) or (
             SOMETIMES_THINKING.match(model) and options.reasoning_effort not in (None, "none")
         )

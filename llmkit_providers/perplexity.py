@@ -30,7 +30,7 @@ class Perplexity(OpenAIChat):
     docs = "https://docs.perplexity.ai/api-reference/chat-completions-post"
     key_names = ("PERPLEXITY_API_KEY", "PPLX_API_KEY", "PERPLEXITYAI_API_KEY")
     base_url_names = ("PERPLEXITY_BASE_URL",)
-    endpoints = ("/chat/completions", "/v1/embeddings")
+    endpoints = ("/v1/chat/completions", "/chat/completions", "/v1/embeddings", "/v1")
     features = IMAGES | {
         "chat",
         "stream",

@@ -8,7 +8,7 @@ import attrs
 
 from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery, RequestTimeout
 from llmkit.flow.kit import Kit
-from llmkit.policy.router import Lease, Tried
+from llmkit.policy.router import NOTHING_TRIED, Lease, Tried
 from llmkit.values.calls import Call
 from llmkit.values.completion import Attempt
 
@@ -22,7 +22,7 @@ class Trail:
 
     call: Call[Any]
     started: float
-    tried: Tried = attrs.field(factory=Tried)
+    tried: Tried = NOTHING_TRIED
     attempts: list[Attempt] = attrs.field(factory=list)
     failures: list[LLMError] = attrs.field(factory=list)
     queued: float = 0.0
@@ -47,6 +47,8 @@ class Trail:
         self.failures.append(error)
         if error.recovery is Recovery.NEVER or self.call.deadline.over(now):
             raise self.over(error)
+        if self.tried is NOTHING_TRIED:
+            self.tried = Tried()
         self.tried.keys.add(lease.key)
         if error.recovery is Recovery.OTHER_INSTANCE:
             self.tried.keys.update(lease.route.keys.keys)

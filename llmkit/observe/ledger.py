@@ -7,13 +7,14 @@ import threading
 import attrs
 
 from llmkit.errors import LLMError
+from llmkit.values.base import Value
 from llmkit.values.usage import Usage
 
 NOTHING = Usage()
 
 
-@attrs.define
-class InstanceUsage:
+@attrs.frozen(eq=False, repr=False)
+class InstanceUsage(Value):
     """One instance's books."""
 
     instance: str
@@ -31,17 +32,57 @@ class InstanceUsage:
     """Tokens of interrupted streams, as far as the vendor told."""
 
 
+_COUNTS = tuple(field.name for field in attrs.fields(Usage) if field.name != "estimated")
+
+
+@attrs.define(eq=False, repr=False)
+class _Row:
+    """One instance's books while they are kept: plain numbers, since adding values up would make a new one for every call."""
+
+    instance: str
+    provider: str
+    model: str
+    calls: int = 0
+    errors: int = 0
+    interrupted: int = 0
+    whole: list[int] = attrs.field(factory=lambda: [0] * len(_COUNTS))
+    partial: list[int] = attrs.field(factory=lambda: [0] * len(_COUNTS))
+    estimated: bool = False
+
+    def add(self, counts: list[int], usage: Usage) -> None:
+        """Add ``usage`` to ``counts``."""
+        counts[0] += usage.prompt_tokens
+        counts[1] += usage.completion_tokens
+        counts[2] += usage.total_tokens
+        counts[3] += usage.cache_read_tokens
+        counts[4] += usage.cache_write_tokens
+        counts[5] += usage.reasoning_tokens
+        self.estimated = self.estimated or usage.estimated
+
+    def value(self) -> InstanceUsage:
+        """The books as a value."""
+        whole, partial = _usage(self.whole, self.estimated), _usage(self.partial)
+        return InstanceUsage(
+            self.instance, self.provider, self.model, self.calls, self.errors, self.interrupted, whole, partial
+        )
+
+
+def _usage(counts: list[int], estimated: bool = False) -> Usage:
+    prompt, completion, total, read, written, reasoning = counts
+    return Usage(prompt, completion, total, read, written, reasoning, estimated)
+
+
 class Ledger:
     """The books of a client, for every instance it has had. Safe for threads, tasks and event loops."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._rows: dict[str, InstanceUsage] = {}
+        self._rows: dict[str, _Row] = {}
 
     def open(self, instance: str, provider: str, model: str) -> None:
         """Begin the books of an instance."""
         with self._lock:
-            self._rows.setdefault(instance, InstanceUsage(instance, provider, model))
+            self._rows.setdefault(instance, _Row(instance, provider, model))
 
     def answered(self, instance: str, usage: Usage | None) -> None:
         """Book a whole answer."""
@@ -49,7 +90,7 @@ class Ledger:
             row = self._rows[instance]
             row.calls += 1
             if usage is not None:
-                row.usage = row.usage + usage
+                row.add(row.whole, usage)
 
     def failed(self, instance: str, error: LLMError) -> None:
         """Book a try that failed."""
@@ -63,19 +104,17 @@ class Ledger:
             row.interrupted += 1
             row.errors += error is not None
             if usage is not None:
-                row.partial_usage = row.partial_usage + usage
+                row.add(row.partial, usage)
 
     def rows(self) -> tuple[InstanceUsage, ...]:
-        """A copy of the books, in the order in which the instances came."""
+        """The books, in the order in which the instances came."""
         with self._lock:
-            return tuple(attrs.evolve(row) for row in self._rows.values())
+            return tuple(row.value() for row in self._rows.values())
 
     def reset_lock(self) -> None:
         """Start afresh in a forked child, with a lock that nobody holds and books of its own."""
         self._lock = threading.Lock()
-        for row in self._rows.values():
-            row.calls = row.errors = row.interrupted = 0
-            row.usage = row.partial_usage = NOTHING
+        self._rows = {name: _Row(row.instance, row.provider, row.model) for name, row in self._rows.items()}
 
 
 COLUMNS = (

@@ -116,10 +116,19 @@ def make_hooks(plugins: Iterable[Any] = (), allowed: Iterable[str] | None = None
     :param allowed: names of packaged plugins to load; None means all.
     :raises ConfigError: if an object in ``plugins`` has a hook that llmkit does not know, or that takes unknown arguments.
     """
-    plugins = list(plugins)
-    packaged = _packaged(allowed)
+    return Hooks(_manager(list(plugins), _packaged(allowed)))
+
+
+def register_commands(group: Any) -> None:
+    """Let the plugins that packages offer add their commands to the program's :class:`click.Group`."""
+    hooks = Hooks()
+    for implementation in _implementations(_manager([], _packaged(None)), "llmkit_register_commands"):
+        hooks._call("register_commands", implementation, {"group": group})
+
+
+def _manager(plugins: Sequence[Any], packaged: Sequence[tuple[str, Any]]) -> pluggy.PluginManager | None:
     if not plugins and not packaged:
-        return Hooks()
+        return None
     import pluggy
 
     from llmkit.plugins import specs
@@ -133,7 +142,7 @@ def make_hooks(plugins: Iterable[Any] = (), allowed: Iterable[str] | None = None
             warnings.warn(f"llmkit plugin {name!r} is left out: {describe(problem)}", RuntimeWarning, stacklevel=3)
     for plugin in plugins:
         _register(manager, plugin, getattr(plugin, "__name__", type(plugin).__name__))
-    return Hooks(manager)
+    return manager
 
 
 def _register(manager: Any, plugin: Any, name: str) -> None:

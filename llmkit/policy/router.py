@@ -329,6 +329,8 @@ class Router:
         return ConfigError(f"no instance serves {said}; there are {', '.join(self._routes) or 'none'}")
 
     def _lease_from(self, routes: list[Route], tried: Tried, now: float) -> Lease | None:
+        if len(routes) == 1:
+            return self._give(routes[0], now, tried) if routes[0].has_room() else None
         able = [route for route in routes if route.has_room() and route.keys.has(now, tried.keys)]
         if tried.routes and len(able) > 1:
             able = [route for route in able if route not in tried.routes] or able

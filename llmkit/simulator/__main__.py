@@ -22,7 +22,7 @@ def limit(text: str) -> tuple[str, Limit]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one; the exit code is 2 for settings that are wrong."""
-    parser = argparse.ArgumentParser("python -m llmkit.simulator", description="A local server that speaks every vendor's wire.")
+    parser = argparse.ArgumentParser("python -m llmkit.simulator", description="A server that speaks every vendor's wire.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8089, help="0 for a free one (default: 8089)")
     parser.add_argument("--seed", type=int, default=0)

@@ -123,9 +123,8 @@ def _replace(delivery: Delivery, plan: Plan, fault: Fault) -> None:
         return
     if fault.kind == "huge":
         filler = b" " * _MIB
-        front: list[Step] = [filler] * int(fault.number // _MIB) + [filler[: int(fault.number % _MIB)]]
-        if plan.frames is not None and "json" not in plan.half.stream_type:
-            front = [b"data: ", *front]  # one endless line
+        line = plan.frames is not None and "json" not in plan.half.stream_type  # one endless line of an event
+        front = [b"data: " if line else b"", *[filler] * int(fault.number // _MIB), filler[: int(fault.number % _MIB)]]
         delivery.steps, delivery.length = [*front, *delivery.steps], None
         return
     body = b""

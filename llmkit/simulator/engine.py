@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, LLMError
 from llmkit.simulated import Answer, Frame, Question, Refusal, SimulatedRequest, SimulatedVendor, vector
 from llmkit.simulator.faults import Fault, Rule, chance
 from llmkit.simulator.ledger import Account, Ledger
@@ -20,6 +20,10 @@ DIMENSIONS = 16
 """Length of vectors where the request names none."""
 EPOCH = 1_700_000_000
 """``created`` of a key's first answer; each later one is a second younger."""
+
+MOST_DIMENSIONS = 100_000
+ODD = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError)
+"""What reading a request raises whose parts are of wrong types, where a half has no sentence of its own for that part."""
 
 Limit = int | tuple[int, float]
 """Requests per minute, or (requests, seconds)."""
@@ -97,10 +101,15 @@ class Engine:
             key = half.key(vendor, request)
             self._check_key(key)
             limits = self._check_limit(half, vendor, key, now)
-            question = half.read(vendor, request, key)
+            asked = half.read(vendor, request, key)
+            if not isinstance(asked.model, str) or not isinstance(asked.text, str):
+                raise Refusal("invalid")
+            question = asked
             self._check_model(half, question)
         except Refusal as refused:
             refusal = refused
+        except ODD:
+            refusal = Refusal("invalid")
         model, text = (question.model, question.text) if question else ("", "")
         account = self.ledger.arrive(vendor, key, model, text, now, connection)
         plan = Plan(half, vendor, account, headers=dict(limits), text=text)
@@ -113,6 +122,10 @@ class Engine:
                 self._answer(plan, question, number)
         except Refusal as refused:
             refusal = refused
+        except ODD:
+            refusal = Refusal("invalid")
+        except LLMError as problem:  # a script gave what has no JSON form
+            refusal = Refusal("server", problem.message)
         if refusal is not None:
             self._refuse(plan, refusal, now)
         return plan
@@ -191,11 +204,15 @@ class Engine:
         except Refusal:
             raise
         except Exception as problem:  # the script is the user's, and its trouble is told to whoever asked
+            if self.script is echo:  # it can fail on a schema that is none
+                raise Refusal("invalid", "Invalid schema.") from None
             raise Refusal("server", f"the simulator's script raised {type(problem).__name__}: {problem}") from None
 
     def _other(self, half: SimulatedVendor, question: Question) -> bytes:
         if question.kind == "embeddings":
             length = question.dimensions or DIMENSIONS
+            if not 0 < length <= MOST_DIMENSIONS:
+                raise Refusal("invalid", f"The length of vectors must be from 1 to {MOST_DIMENSIONS}.")
             return half.embeddings(question, [vector(text, length) for text in question.inputs])
         if question.kind == "count":
             return half.token_count(question)

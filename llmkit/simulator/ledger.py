@@ -89,24 +89,18 @@ class Ledger:
     def snapshot(self) -> dict[str, Any]:
         """Plain data: ``accounts`` (a list), and ``total`` over all of them."""
         with self._lock:
-            accounts = [_plain(account) for account in self._accounts.values()]
-        names = ("calls", "ok", "prompt_tokens", "completion_tokens", "in_flight")
-        total: dict[str, Any] = {name: sum([account[name] for account in accounts]) for name in names}
-        errors: Counter[str] = Counter()
-        for account in accounts:
-            errors.update(account["errors"])
-        return {"total": {**total, "errors": dict(errors)}, "accounts": accounts}
+            accounts = list(self._accounts.values())
+            return {"total": _sums(accounts), "accounts": [_plain(account) for account in accounts]}
 
     def account(self, vendor: str | None = None, key: str | None = None, model: str | None = None) -> dict[str, Any]:
         """The sums over the accounts of a vendor, a key, a model, or any of them together; counts only, no lists."""
-        wanted = {name: value for name, value in (("vendor", vendor), ("key", key), ("model", model)) if value is not None}
-        found = [a for a in self.snapshot()["accounts"] if all(a[name] == value for name, value in wanted.items())]
-        names = ("calls", "ok", "prompt_tokens", "completion_tokens", "in_flight", "connections")
-        errors: Counter[str] = Counter()
-        for account in found:
-            errors.update(account["errors"])
-        peak = max([account["max_in_flight"] for account in found], default=0)
-        return {**{name: sum([a[name] for a in found]) for name in names}, "max_in_flight": peak, "errors": dict(errors)}
+        wanted = (vendor, key, model)
+        with self._lock:
+            return _sums([
+                account
+                for place, account in self._accounts.items()
+                if all(one is None or one == given for one, given in zip(wanted, place, strict=True))
+            ])  # fmt: skip
 
     def clear(self) -> None:
         """Forget everything but the calls in flight; request numbers start again."""
@@ -118,6 +112,22 @@ class Ledger:
                 for memory in (account.errors, account.connections, account.arrivals, account.asked, account.served):
                     memory.clear()
             self._numbers.clear()
+
+
+def _sums(accounts: list[Account]) -> dict[str, Any]:
+    errors: Counter[str] = Counter()
+    for account in accounts:
+        errors.update(account.errors)
+    return {
+        "calls": sum([account.calls for account in accounts]),
+        "ok": sum([account.ok for account in accounts]),
+        "errors": dict(errors),
+        "prompt_tokens": sum([account.prompt_tokens for account in accounts]),
+        "completion_tokens": sum([account.completion_tokens for account in accounts]),
+        "in_flight": sum([account.in_flight for account in accounts]),
+        "max_in_flight": max([account.max_in_flight for account in accounts], default=0),
+        "connections": len(set().union(*[account.connections for account in accounts])),
+    }
 
 
 def _plain(account: Account) -> dict[str, Any]:

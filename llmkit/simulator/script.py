@@ -47,7 +47,7 @@ def cut(question: Question, answer: Answer) -> Answer:
         text, finish = text[: min(ends)], finish or "stop"
     if question.max_tokens is not None and count_words(text) > question.max_tokens:
         text, finish = "".join(pieces(text)[: question.max_tokens]), "length"
-    return attrs.evolve(answer, text=text, finish=finish)
+    return answer if text is answer.text else attrs.evolve(answer, text=text, finish=finish)
 
 
 def from_list(answers: Iterable[Said]) -> Script:
@@ -109,7 +109,7 @@ def _least_of_type(schema: Mapping[str, Any], root: Mapping[str, Any], depth: in
     kind = str(kind[0] if isinstance(kind, list) and kind else kind).lower()  # Google writes types in capitals
     if kind == "object":
         fields = schema.get("properties", {})
-        return {name: least(fields.get(name, {}), root, depth + 1) for name in schema.get("required", ())}
+        return {str(name): least(fields.get(name, {}), root, depth + 1) for name in schema.get("required", ())}
     if kind == "array":
         return [least(schema.get("items", {}), root, depth + 1) for _ in range(schema.get("minItems", 0))]
     if kind in ("integer", "number"):

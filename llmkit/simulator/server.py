@@ -207,9 +207,10 @@ class Simulator:
 
 
 def installed(broken: dict[str, str]) -> list[SimulatedVendor]:
-    """The simulated halves that are installed; those that cannot be loaded are put into ``broken``, with the reason."""
+    """The simulated halves that are installed, llmkit's own last, so that none of their names is taken by another's; those
+    that cannot be loaded are put into ``broken``, with the reason."""
     halves = []
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.dist is not None and point.dist.name == "llmkit"):
         try:
             halves.append(point.load()())
         except Exception as problem:  # somebody else's module may raise anything, and must not hurt the others
@@ -241,10 +242,15 @@ def run(
     """Run a simulator in the foreground until it is interrupted.
 
     :param say: is told one line per vendor, its name and its base URL; None for none.
+    :raises ConfigError: for a fault that is none, or if no vendor's simulated half is installed.
+    :raises OSError: if the port is taken.
     """
     simulator = Simulator(
         seed, latency=latency, token_rate=token_rate, rate_limits=rate_limits, faults=faults, host=host, port=port
     )
+
+    if not simulator.vendors:
+        raise ConfigError(f"no simulated vendors are installed (entry-point group {GROUP}); is llmkit itself?")
 
     def ready(simulator: Simulator) -> None:
         if say is not None:

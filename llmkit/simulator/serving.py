@@ -18,15 +18,22 @@ from llmkit.simulator.faults import Fault, Rule
 from llmkit.wire.json import dump_json, parse_json
 
 CONTROL = "_simulator"
+MOST_BODY = 256 * 1024 * 1024
+"""Bytes a request may have; pictures make long ones."""
 PATIENCE = 0.05
 """Seconds after which a pause looks whether the client is still there."""
+
+
+def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MOST_BODY)
 
 
 class _Server(web.Server):
     """Gives every connection a number."""
 
     def __init__(self, handler: Any, numbers: dict[Any, int]) -> None:
-        super().__init__(handler, access_log=None)
+        super().__init__(handler, access_log=None, request_factory=_request)
         self.numbers = numbers
         self._count = 0
 
@@ -55,6 +62,7 @@ class Service:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to the last byte of its answer."""
+        connection = self._numbers.get(request.protocol, 0)
         vendor, _, rest = request.rel_url.raw_path.lstrip("/").partition("/")
         if vendor == CONTROL:
             return _control(self._engine, request.method, rest, await request.read())
@@ -67,7 +75,7 @@ class Service:
             {name.lower(): value for name, value in request.headers.items()},
             await request.read(),
         )
-        plan = self._engine.receive(vendor, asked, time.monotonic(), self._numbers[request.protocol])
+        plan = self._engine.receive(vendor, asked, time.monotonic(), connection)
         try:
             return await self._send(request, plan)
         finally:
@@ -82,7 +90,7 @@ class Service:
             self._close_books(plan, delivery)
             _end(request, delivery.end)
             return web.Response()
-        if delivery.end == "eof" and delivery.length is not None and all([isinstance(step, bytes) for step in delivery.steps]):
+        if delivery.end == "eof" and delivery.length is not None and all(isinstance(step, bytes) for step in delivery.steps):
             self._close_books(plan, delivery)
             body = b"".join([step for step in delivery.steps if isinstance(step, bytes)])
             return web.Response(body=body, status=delivery.status, headers=delivery.headers)
@@ -183,7 +191,8 @@ def rule_from(given: Any) -> Rule:
         raise ConfigError(f"unknown field {unknown[0]!r} in a fault rule; expected fault, {', '.join(names)}")
     vendor, model, key = [given.get(name) for name in ("vendor", "model", "key")]
     times, rate = given.get("times"), given.get("rate", 1.0)
-    if not all(text is None or isinstance(text, str) for text in (vendor, model, key)) or not (times is None or type(times) is int):
+    texts = all(text is None or isinstance(text, str) for text in (vendor, model, key))
+    if not texts or not (times is None or type(times) is int):
         raise ConfigError("in a fault rule vendor, model and key are texts, and times is a whole number")
     if isinstance(rate, bool) or not isinstance(rate, (int, float)):
         raise ConfigError("in a fault rule rate is a number from 0 to 1")

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import io
+import math
 import random
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp import http_exceptions
 from yarl import URL
 
-from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError
+from llmkit.errors import InvalidRequestError, LLMError
 from llmkit.runtime import Waiter
 from llmkit.transports import errors, tls
+from llmkit.transports.aio_body import TABLE, Body, make_body, running_loop, whole_reply
 from llmkit.transports.base import AUTO_HEADERS, MOST_URLS, BaseRuntime, touch
 from llmkit.transports.proxy import Proxy
 from llmkit.transports.sessions import Pending, Session, current
-from llmkit.wire.body import MOST_BODY, MOST_HEADERS, MOST_STREAM, BodyDecoder
+from llmkit.wire.body import MOST_BODY, MOST_STREAM
 from llmkit.wire.http import HttpReply, HttpRequest
 
 T = TypeVar("T")
@@ -33,19 +33,7 @@ LARGE = 1 << 20
 """Bytes from which aiohttp wants a request's body as a file."""
 
 
-def _too_large(problem: BaseException) -> bool:
-    return isinstance(problem, http_exceptions.LineTooLong) or (
-        isinstance(problem, http_exceptions.BadHttpMessage) and "too many headers" in str(problem).lower()
-    )
-
-
-TABLE = errors.Table(
-    timeouts=(TimeoutError, asyncio.TimeoutError),
-    no_timeouts=(),
-    tls=(aiohttp.ClientSSLError,),
-    unsendable=(ValueError,),
-    too_large=_too_large,
-)
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None, ceil_threshold=1e9)
 
 
 class _Target(NamedTuple):
@@ -77,6 +65,7 @@ class Runtime(BaseRuntime):
         self._lock = threading.Lock()
         self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = weakref.WeakKeyDictionary()
         self._parked: set[_Waiter] = set()
+        self._latest: Session | None = None
 
     async def sleep(self, seconds: float) -> None:
         """See :meth:`llmkit.runtime.Runtime.sleep`."""
@@ -88,22 +77,28 @@ class Runtime(BaseRuntime):
 
     async def wait(self, waiter: Waiter, seconds: float) -> bool:
         """See :meth:`llmkit.runtime.Runtime.wait`."""
-        assert isinstance(waiter, _Waiter)
+        parked = cast(_Waiter, waiter)
         with self._lock:
-            self._parked.add(waiter)
+            self._parked.add(parked)
         try:
             if not self._closed:
-                await waiter.wait(seconds)
+                await parked.wait(seconds)
         finally:
             with self._lock:
-                self._parked.discard(waiter)
+                self._parked.discard(parked)
         if self._closed:
             raise errors.closed()
-        return waiter.woken
+        return parked.woken
 
     async def send(self, request: HttpRequest, connect: float, until: float) -> HttpReply:
         """See :meth:`llmkit.runtime.Runtime.send`."""
-        body = await self._open(request, connect, until, MOST_BODY)
+        opened = await self._open(request, connect, until)
+        if isinstance(opened, LLMError):
+            raise opened
+        reply = whole_reply(*opened)
+        if reply is not None:
+            return reply
+        body = make_body(*opened, MOST_BODY)
         if isinstance(body, LLMError):
             raise body
         try:
@@ -116,7 +111,8 @@ class Runtime(BaseRuntime):
 
     async def open(self, request: HttpRequest, connect: float, until: float) -> Body:
         """See :meth:`llmkit.runtime.Runtime.open`."""
-        body = await self._open(request, connect, until, MOST_STREAM)
+        opened = await self._open(request, connect, until)
+        body = opened if isinstance(opened, LLMError) else make_body(*opened, MOST_STREAM)
         if isinstance(body, LLMError):
             raise body
         return body
@@ -124,7 +120,7 @@ class Runtime(BaseRuntime):
     async def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
     ) -> AsyncIterator[tuple[int, R]]:
-        """See :meth:`llmkit.runtime.Runtime.each`. One task per item; closing the iterator early cancels those that still run."""
+        """See :meth:`llmkit.runtime.Runtime.each`. One task per item; those that still run when it is closed are cancelled."""
         running: dict[asyncio.Task[R], int] = {}
         finished: set[asyncio.Task[R]] = set()
         try:
@@ -157,7 +153,7 @@ class Runtime(BaseRuntime):
             sessions = list(self._sessions.values())
         for waiter in parked:
             waiter.wake()
-        loop = _running_loop()
+        loop = running_loop()
         for session in sessions:
             session.close_from(loop)
 
@@ -178,16 +174,19 @@ class Runtime(BaseRuntime):
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is not None and not session.client.closed:
+            self._latest = session
             return session
-        # asyncio reads into buffers of 256 KiB. Below glibc's mmap threshold, which grows with what has been freed, each read would
-        # map and unmap one: allocating and freeing a larger block once saves 12 to 30 microseconds per read for the process's life.
+        # asyncio reads into buffers of 256 KiB. Below glibc's mmap threshold, which grows with what has been freed, each read
+        # would map and unmap one: a larger block, allocated and freed once, saves 12 to 30 microseconds per read from then on.
         bytes(1 << 20)
         session = Session(self._pool_size)
         with self._lock:
             for old in [known for known in self._sessions if known.is_closed()]:
                 del self._sessions[old]
-            self._sessions[loop] = session
+            self._sessions[loop] = self._latest = session
         await session.start()
+        if self._closed:  # meanwhile
+            session.close()
         return session
 
     def _target(self, url: str) -> _Target:
@@ -209,7 +208,14 @@ class Runtime(BaseRuntime):
         target = self._targets[url] = _Target(URL(url, encoded=True), f"{parts.hostname}:{port}", proxy, extra)
         return target
 
-    async def _open(self, request: HttpRequest, connect: float, until: float, most: int) -> Body | LLMError:
+    def _connect_by(self, connect: float) -> float:
+        """When there must be a connection. Where the pool is bounded, waiting for room does not count, and only aiohttp knows when
+        it is over; elsewhere llmkit's own timer is the cheaper one."""
+        return math.inf if self._pool_size else time.monotonic() + connect
+
+    async def _open(
+        self, request: HttpRequest, connect: float, until: float
+    ) -> tuple[aiohttp.ClientResponse, Pending, Session] | LLMError:
         """The head of the reply. Errors are given back, to be raised where no frame holds a header."""
         if self._closed:
             return errors.closed()
@@ -220,14 +226,19 @@ class Runtime(BaseRuntime):
             target = None
         if target is None:
             return InvalidRequestError("the request's URL is not valid")
-        session = await self._session()
-        exchange = Pending(target.origin, until)
+        session = self._latest
+        if session is None or session.loop is not asyncio.get_running_loop() or session.client.closed:
+            session = await self._session()
+        if self._closed:
+            return errors.closed()
+        exchange = Pending(target.origin, until, self._connect_by(connect))
         session.watch(exchange)
         response: aiohttp.ClientResponse | LLMError | None = None
         try:
             response = await self._head(session, target, request, exchange, connect)
             if isinstance(response, LLMError) and exchange.stale:
                 exchange.again()
+                session.expire(exchange, min(until, self._connect_by(connect)))
                 response = await self._head(session, target, request, exchange, connect)
         finally:
             if response is None or isinstance(response, LLMError):
@@ -236,7 +247,7 @@ class Runtime(BaseRuntime):
         if isinstance(response, LLMError):
             return response
         exchange.task = None
-        return _body(response, exchange, session, most)
+        return response, exchange, session
 
     async def _head(
         self, session: Session, target: _Target, request: HttpRequest, exchange: Pending, connect: float
@@ -259,7 +270,7 @@ class Runtime(BaseRuntime):
                 headers=headers,
                 allow_redirects=False,
                 raise_for_status=False,
-                timeout=_timeout(min(connect, left), left if self._pool_size else None),
+                timeout=_timeout(connect, left) if self._pool_size else NO_TIMEOUT,
                 **target.extra,
             )
         except asyncio.CancelledError:
@@ -272,136 +283,18 @@ class Runtime(BaseRuntime):
             current.reset(token)
 
 
-@functools.lru_cache(maxsize=64)
-def _timeout(connect: float, room: float | None) -> aiohttp.ClientTimeout:
-    """Only the making of a connection is left to aiohttp's timers; where the pool is bounded, waiting for room is not part of it.
-    Its timers are not to be rounded up to whole seconds."""
-    if room is None:
-        return aiohttp.ClientTimeout(total=None, connect=connect, ceil_threshold=1e9)
-    return aiohttp.ClientTimeout(total=None, connect=room, sock_connect=connect, ceil_threshold=1e9)
+def _timeout(connect: float, room: float) -> aiohttp.ClientTimeout:
+    """Where the pool is bounded, waiting for ``room`` is not part of making a connection. Nothing is rounded to whole seconds."""
+    return aiohttp.ClientTimeout(total=None, connect=room, sock_connect=min(connect, room), ceil_threshold=1e9)
 
 
 def _ours(exchange: Pending) -> bool:
-    """Whether the cancellation that has just come is the one by which :meth:`Pending.kill` stopped the wait for a connection, and
-    nobody else's."""
+    """Whether the cancellation that has just come is the one by which :meth:`Pending.kill` stops the wait for a connection."""
     task = exchange.task
     if exchange.transport is not None or task is None:
         return False
     uncancel: Callable[[], int] | None = getattr(task, "uncancel", None)  # Python 3.11
     return uncancel is None or uncancel() == 0
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _body(response: aiohttp.ClientResponse, exchange: Pending, session: Session, most: int) -> Body | LLMError:
-    pairs = response.headers
-    headers = {name.lower(): value for name, value in pairs.items()}
-    if len(headers) < len(pairs):
-        headers = {name.lower(): ", ".join(pairs.getall(name)) for name in pairs}
-    body = Body(response, headers, exchange, session)
-    if sum(map(len, headers)) + sum(map(len, headers.values())) > MOST_HEADERS:
-        body.close()
-        return errors.headers_too_large(exchange)
-    try:
-        body.decoder = BodyDecoder(headers, most)
-    except InvalidResponseError as refused:
-        body.close()
-        return refused.with_traceback(None)
-    return body
-
-
-class Body:
-    """See :class:`llmkit.runtime.Body`."""
-
-    decoder: BodyDecoder
-
-    def __init__(
-        self, response: aiohttp.ClientResponse, headers: Mapping[str, str], exchange: Pending, session: Session
-    ) -> None:
-        self.status = response.status
-        self.headers = headers
-        self._response = response
-        self._exchange = exchange
-        self._session = session
-        self._over = False
-        self._broken: LLMError | None = None
-
-    async def read(self, until: float) -> bytes:
-        """See :meth:`llmkit.runtime.Body.read`."""
-        if self._over and self._exchange.killed is None:
-            return b""
-        self._session.expire(self._exchange, until)
-        try:
-            return await self.next()
-        except BaseException:
-            self.close()
-            raise
-
-    async def next(self) -> bytes:
-        """The next bytes, or ``b""`` at the end."""
-        content = self._response.content
-        while not self._over:
-            problem, self._broken = self._broken, None
-            data = b""
-            try:
-                data = await content.readany() if problem is None else b""
-            except Exception as caught:
-                problem = errors.translate(caught, self._exchange, TABLE)
-            if problem is not None and self._exchange.killed is None and (data := _rescue(content)):
-                problem, self._broken = None, problem
-            if problem is None and self._exchange.killed is not None:
-                problem = errors.killed(self._exchange)
-            if problem is not None:
-                raise problem
-            plain = self.decoder.feed(data) if data else b""
-            if not data or (content.at_eof() and self._broken is None):
-                self.decoder.finish()
-                self._over = True
-                self._session.release(self._exchange)
-                self._response.release()
-            if plain:
-                return plain
-        if self._exchange.killed is not None:
-            raise errors.killed(self._exchange)
-        return b""
-
-    def close(self) -> None:
-        """See :meth:`aclose`."""
-        if not self._over:
-            self._over = True
-            _drop(self._response, self._exchange, self._session)
-
-    async def aclose(self) -> None:
-        """See :meth:`llmkit.runtime.Body.aclose`."""
-        self.close()
-
-    def __del__(self) -> None:
-        if not self._over:
-            loop = self._session.loop
-            if loop is _running_loop():
-                self.close()
-            elif not loop.is_closed():
-                loop.call_soon_threadsafe(_drop, self._response, self._exchange, self._session)
-
-
-def _rescue(content: Any) -> bytes:
-    """What had come before the connection broke: aiohttp's reader tells of the break first and keeps the rest to itself."""
-    try:
-        data: bytes = content._read_nowait(-1)
-    except Exception:
-        return b""
-    return data
-
-
-def _drop(response: aiohttp.ClientResponse, exchange: Pending, session: Session) -> None:
-    exchange.abort()
-    session.release(exchange)
-    response.close()
 
 
 class _Waiter:
@@ -416,7 +309,7 @@ class _Waiter:
 
     def wake(self) -> None:
         self.woken = True
-        if _running_loop() is self._loop:
+        if running_loop() is self._loop:
             self._settle()
             return
         try:

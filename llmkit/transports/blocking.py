@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import requests
 import urllib3.exceptions
@@ -34,7 +34,9 @@ PIECE = 65536
 def _too_large(problem: BaseException) -> bool:
     # http.client tells its limits apart by their words alone
     said = str(problem)
-    return isinstance(problem, http.client.HTTPException) and ("header line" in said or "headers" in said or "status line" in said)
+    return isinstance(problem, http.client.HTTPException) and (
+        "header line" in said or "headers" in said or "status line" in said
+    )
 
 
 TABLE = errors.Table(
@@ -76,14 +78,14 @@ class Runtime(BaseRuntime):
 
     async def wait(self, waiter: Waiter, seconds: float) -> bool:
         """See :meth:`llmkit.runtime.Runtime.wait`."""
-        assert isinstance(waiter, _Waiter)
+        parked = cast(_Waiter, waiter)
         with self._lock:
-            self._parked.add(waiter)
+            self._parked.add(parked)
         try:
-            woken = self._closed or waiter.event.wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX))
+            woken = self._closed or parked.event.wait(min(max(seconds, 0.0), threading.TIMEOUT_MAX))
         finally:
             with self._lock:
-                self._parked.discard(waiter)
+                self._parked.discard(parked)
         if self._closed:
             raise errors.closed()
         return woken
@@ -111,15 +113,18 @@ class Runtime(BaseRuntime):
     async def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
     ) -> AsyncIterator[tuple[int, R]]:
-        """See :meth:`llmkit.runtime.Runtime.each`. Up to ``concurrency`` threads work, each call in a copy of the caller's context."""
+        """See :meth:`llmkit.runtime.Runtime.each`. Threads do the work, each piece in a copy of the caller's context."""
         jobs: queue.SimpleQueue[tuple[int, T, contextvars.Context] | None] = queue.SimpleQueue()
         done: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
+
+        def run(item: T) -> R:
+            return finish(work(item))
 
         def labour() -> None:
             while (job := jobs.get()) is not None:
                 position, item, context = job
                 try:
-                    done.put((position, context.run(lambda item=item: finish(work(item))), None))
+                    done.put((position, context.run(run, item), None))
                 except BaseException as problem:  # it surfaces in the thread that asked
                     done.put((position, None, problem))
 

@@ -10,7 +10,7 @@ class Exchange:
     :param until: when the exchange is given up, on the monotonic clock.
     """
 
-    __slots__ = ("__weakref__", "connected", "expires_at", "fresh_only", "killed", "origin", "reused", "started")
+    __slots__ = ("__weakref__", "connected", "expires_at", "fresh_only", "killed", "origin", "received", "reused")
 
     def __init__(self, origin: str, until: float) -> None:
         self.origin = origin
@@ -19,8 +19,8 @@ class Exchange:
         """From here on the request may have been sent."""
         self.reused = False
         """The connection has served another exchange before."""
-        self.started = False
-        """The first byte of the reply has come."""
+        self.received = 0
+        """Bytes of the reply that have come; in the sync colour 1 stands for any number."""
         self.fresh_only = False
         """Take no connection that has been used before."""
         self.killed: str | None = None
@@ -34,7 +34,7 @@ class Exchange:
     @property
     def stale(self) -> bool:
         """A reused connection died before the reply began, which costs a free retry."""
-        return self.reused and not self.started and not self.fresh_only and self.killed is None
+        return self.reused and not self.received and not self.fresh_only and self.killed is None
 
     def again(self) -> None:
         """Begin anew for the free retry."""

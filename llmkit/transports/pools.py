@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -38,13 +37,12 @@ class _Head:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._exchange = getattr(current, "exchange", None)
 
     def readline(self, most: int = -1) -> bytes:
         line: bytes = self._stream.readline(most)
-        if line:
-            exchange = getattr(current, "exchange", None)
-            if exchange is not None:
-                exchange.started = True
+        if line and self._exchange is not None:
+            self._exchange.received = 1
         if not line.endswith(b"\n") and len(line) != most:
             raise ConnectionResetError(errno.ECONNRESET, "the connection ended inside the head")
         return line
@@ -58,8 +56,9 @@ class Reply(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head."""
-        stream = self.fp
-        self.fp = head = _Head(stream)
+        stream: Any = self.fp
+        head: Any = _Head(stream)
+        self.fp = head
         try:
             super().begin()
         finally:
@@ -77,7 +76,7 @@ class Reply(http.client.HTTPResponse):
 class _Told:
     """A connection that tells its exchange of itself."""
 
-    response_class = Reply
+    response_class: Any = Reply
     exchange: Watched | None = None
     sock: Any
 
@@ -137,14 +136,31 @@ class _Fresh:
 
 
 class _Pool(_Fresh, HTTPConnectionPool):
-    ConnectionCls = _Connection  # type: ignore[assignment]
+    ConnectionCls = _Connection
 
 
 class _TLSPool(_Fresh, HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection  # type: ignore[assignment]
+    ConnectionCls = _TLSConnection
 
 
 POOLS = {"http": _Pool, "https": _TLSPool}
+
+
+class Headers(dict[str, str]):
+    """Headers to be sent, found whatever their case. requests' own dictionary takes far longer to make and to copy."""
+
+    def __missing__(self, name: str) -> str:
+        for known, value in self.items():
+            if known.lower() == name.lower():
+                return value
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or any(known.lower() == str(name).lower() for known in self)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a header."""
+        return self[name] if name in self else default  # noqa: SIM401 (this is what get is made of)
 
 
 class Prepared(requests.PreparedRequest):
@@ -178,10 +194,14 @@ class Adapter(HTTPAdapter):
         prepared.method = request.method
         prepared.url = url
         prepared.origin, prepared.target, prepared.proxies = made
-        headers: dict[str, str] = {**AUTO_HEADERS, **request.headers}
+        headers: Any = Headers(request.headers)
+        given = {name.lower() for name in headers}
+        for name, value in AUTO_HEADERS.items():
+            if name.lower() not in given:
+                headers[name] = value
         if request.body is not None:
             headers["Content-Length"] = str(len(request.body))
-        prepared.headers = CaseInsensitiveDict(headers)
+        prepared.headers = headers
         prepared.body = request.body
         return prepared
 
@@ -204,19 +224,23 @@ class Adapter(HTTPAdapter):
         return made
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make pools of connections that tell."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Make pools of connections that tell, through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         manager.pool_classes_by_scheme = POOLS
         return manager
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """The proxy's credentials."""
         authorization = self._proxies.authorization(proxy)
         return {"Proxy-Authorization": authorization} if authorization else {}
 
     def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        """The pool for a request's origin, remembered by URL."""
         pool = self._pools.get(request.url)
         if pool is None:
             pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
@@ -224,6 +248,7 @@ class Adapter(HTTPAdapter):
         return pool
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """The origin, and llmkit's own TLS context."""
         parts = urlsplit(request.url)
         host = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
         return host, ({"ssl_context": tls.context(self._verify)} if parts.scheme == "https" else {})
@@ -232,10 +257,12 @@ class Adapter(HTTPAdapter):
         """Nothing to do: the TLS context decides."""
 
     def request_url(self, request: Any, proxies: Mapping[str, str] | None) -> str:
+        """The target of the request line, worked out already."""
         target: str = request.target
         return target
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """The reply without what llmkit does not look at: cookies, encoding."""
         response = requests.Response()
         response.status_code = resp.status
         response.headers = resp.headers

@@ -21,10 +21,12 @@ from llmkit.wire.body import MOST_HEADERS
 class Pending(Exchange):
     """An exchange on an event loop, in the task that made it."""
 
-    __slots__ = ("task", "transport")
+    __slots__ = ("task", "transport", "until")
 
-    def __init__(self, origin: str, until: float) -> None:
-        super().__init__(origin, until)
+    def __init__(self, origin: str, until: float, connect_by: float) -> None:
+        super().__init__(origin, min(until, connect_by))
+        self.until = until
+        """When the whole exchange is given up; until there is a connection, its own limit counts."""
         self.transport: Any = None
         self.task = asyncio.current_task()
         """What waits for the head of the reply."""
@@ -66,6 +68,7 @@ class _Connector(aiohttp.TCPConnector):
         exchange.reused = tap is not None
         exchange.connected = True
         exchange.transport = connection.transport
+        exchange.expires_at = exchange.until
         if tap is None:
             tap = _Tap(connection.protocol)
             self.protocols.add(connection.protocol)
@@ -86,13 +89,12 @@ class _Tap:
 
     def _note(self, data: bytes) -> None:
         if self.exchange is not None:
-            self.exchange.started = True
+            self.exchange.received += len(data)
         self._received(data)
 
 
 class Session:
-    """aiohttp's session on one loop, and what runs over it: one timer of the loop's watches all exchanges, as the watchdog does for
-    blocking ones."""
+    """aiohttp's session on one loop, and what runs over it. One timer watches all exchanges, as the watchdog does elsewhere."""
 
     def __init__(self, pool_size: int | None) -> None:
         self.loop = asyncio.get_running_loop()
@@ -143,7 +145,7 @@ class Session:
         for exchange in [*self._active]:
             if exchange.expires_at <= now:
                 exchange.kill("timeout")
-        waiting = [exchange.expires_at for exchange in self._active if exchange.killed is None]
+        waiting = [exchange.expires_at for exchange in [*self._active] if exchange.killed is None]
         self._timer, self._wakes_at = None, math.inf
         if waiting:
             self._wake_at(min(waiting))
@@ -175,6 +177,7 @@ class Session:
         for protocol in list(self._connector.protocols):
             if protocol.transport is not None:
                 disown(protocol.transport.get_extra_info("socket"))
+        self.client.detach()
         KEPT.append(self)
 
 

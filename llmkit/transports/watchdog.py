@@ -56,7 +56,7 @@ class Watchdog:
 
     def reset(self) -> None:
         """Begin anew; in a forked child the old thread and the lock's owner are gone."""
-        self._lock = threading.Condition(threading.Lock())
+        self._lock = threading.Condition(threading.RLock())  # a dropped body may be collected while it is held
         self._exchanges: set[Watched] = set()
         self._thread: threading.Thread | None = None
         self._wakes_at = math.inf
@@ -93,7 +93,7 @@ class Watchdog:
     def end_all(self, owner: object) -> None:
         """Kill every exchange of a runtime that is being closed."""
         with self._lock:
-            for exchange in self._exchanges:
+            for exchange in [*self._exchanges]:
                 if exchange.owner is owner:
                     exchange.kill("closed")
 
@@ -105,10 +105,10 @@ class Watchdog:
     def _sweep(self) -> float | None:
         """Kill what has expired. Gives the seconds until the next one may; None if nothing is watched."""
         now = time.monotonic()
-        for exchange in self._exchanges:
+        for exchange in [*self._exchanges]:
             if exchange.expires_at <= now:
                 exchange.kill("timeout")
-        self._wakes_at = min([each.expires_at for each in self._exchanges if each.killed is None], default=math.inf)
+        self._wakes_at = min([each.expires_at for each in [*self._exchanges] if each.killed is None], default=math.inf)
         return None if self._wakes_at == math.inf else min(self._wakes_at - now, threading.TIMEOUT_MAX)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Extra = Union[Mapping[str, Any], None]
 Role = Literal["system", "user", "assistant", "tool"]
+ROLES = ("user", "assistant", "system", "tool")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -160,16 +161,23 @@ def parts(content: Content) -> tuple[Part, ...]:
     """A message's content, however it was written, as a tuple of parts."""
     if isinstance(content, str):
         return (Text(content),)
+    if type(content) is tuple and len(content) == 1 and not isinstance(content[0], str):
+        return content  # type: ignore[return-value]
     if isinstance(content, Sequence):
-        return tuple(Text(part) if isinstance(part, str) else part for part in content)
+        return tuple([Text(part) if isinstance(part, str) else part for part in content])
     return (content,)
+
+
+def _check_role(message: Any, attribute: Any, role: Any) -> None:
+    if role not in ROLES:
+        raise InvalidRequestError(f"Message.role: expected one of {', '.join(ROLES)}; got {role!r}")
 
 
 @attrs.frozen(eq=False, repr=False)
 class Message(Value):
     """One turn. ``content`` may be given as text, a part, or a list of both."""
 
-    role: Role = attrs.field(validator=attrs.validators.in_(("system", "user", "assistant", "tool")))
+    role: Role = attrs.field(validator=_check_role)
     content: tuple[Part, ...] = attrs.field(converter=parts, default=())
     name: str | None = None
     extra: Extra = None

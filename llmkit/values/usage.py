@@ -46,10 +46,10 @@ def tokens(count: Any) -> int:
 
     :raises ValueError: if it is no whole number from 0 to :data:`MOST_TOKENS`.
     """
-    if count is None:
-        return 0
     if type(count) is int and 0 <= count <= MOST_TOKENS:
         return count
+    if count is None:
+        return 0
     if isinstance(count, float) and count.is_integer() and 0 <= count <= MOST_TOKENS:
         return int(count)
     raise ValueError(f"not a token count: {count!r}")

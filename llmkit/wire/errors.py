@@ -207,6 +207,7 @@ REQUEST_IDS = (
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The vendor's id of the request, or None."""
     for name in REQUEST_IDS:
-        if name in headers:
-            return headers[name]
+        found = headers.get(name)
+        if found is not None:
+            return found
     return None

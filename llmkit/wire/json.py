@@ -85,9 +85,9 @@ def dump_json(value: Any) -> bytes:
 
 
 def _openers(data: bytes | str) -> int:
-    if isinstance(data, str):
-        return data.count("[") + data.count("{")
-    return data.count(b"[") + data.count(b"{")
+    if isinstance(data, bytes):
+        return data.count(b"[") + data.count(b"{")
+    return data.count("[") + data.count("{")
 
 
 def _check_depth(value: Any) -> None:

@@ -15,8 +15,8 @@ from llmkit.provider import Provider, error_fields
 from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.instances import Instance
-from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning, Refusal, Text, ToolResult
-from llmkit.values.options import Options
+from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
+from llmkit.values.options import NO_OPTIONS, Options
 from llmkit.values.usage import Usage
 from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -106,7 +106,8 @@ class OpenAIChat(Provider):
     def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
         """``POST /chat/completions``."""
         body: dict[str, Any] = {"model": instance.model, "messages": encode_messages(call.messages, self)}
-        body.update(self.parameters(call.options, instance))
+        if call.options is not NO_OPTIONS:
+            body.update(self.parameters(call.options, instance))
         if call.stream:
             body["stream"] = True
             if self.stream_usage:
@@ -225,19 +226,19 @@ class OpenAIChat(Provider):
         :raises InvalidResponseError: if it has no choices.
         """
         choices = document.get("choices")
-        if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+        if not isinstance(choices, list) or not choices or not all([isinstance(choice, dict) for choice in choices]):
             raise InvalidResponseError("the reply has no choices", provider=self.name)
         first = choices[0]
         message = self.message(first)
         reason = first.get("finish_reason")
         return Completion(
             message,
-            finish_reason(reason, bool(message.tool_calls)),
+            finish_reason(reason, any([type(part) is ToolCall for part in message.content])),
             word(reason),
             self.usage_in(document),
             word(document.get("model")),
             word(document.get("id")),
-            tuple([self.message(choice) for choice in choices[1:]]),
+            tuple([self.message(choice) for choice in choices[1:]]) if len(choices) > 1 else (),
             raw=document,
         )
 
@@ -246,11 +247,20 @@ class OpenAIChat(Provider):
         message = choice.get("message")
         if not isinstance(message, dict):
             return Message("assistant", ())
-        parts: list[Part] = [*self.thoughts(message), *content_parts(message.get("content"), self.name), *images(message)]
-        if isinstance(message.get("refusal"), str) and message["refusal"]:
+        parts: list[Part] = list(self.thoughts(message))
+        content = message.get("content")
+        if type(content) is str:
+            if content:
+                parts.append(Text(content))
+        elif content is not None:
+            parts += content_parts(content, self.name)
+        if message.get("images"):
+            parts += images(message)
+        if message.get("refusal") and isinstance(message["refusal"], str):
             parts.append(Refusal(message["refusal"]))
-        parts += tool_calls(message, self.name)
-        return Message("assistant", parts)
+        if message.get("tool_calls") or message.get("function_call"):
+            parts += tool_calls(message, self.name)
+        return Message("assistant", tuple(parts))
 
     def thoughts(self, message: Mapping[str, Any]) -> list[Reasoning]:
         """The thinking of a whole message."""

@@ -170,26 +170,25 @@ def read_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    if usage.get("prompt_tokens") is None and usage.get("completion_tokens") is None and usage.get("total_tokens") is None:
+    prompt, completion, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+    if prompt is None and completion is None and total is None:
         return None
     read, written = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
     try:
-        prompt, completion = tokens(usage.get("prompt_tokens")), tokens(usage.get("completion_tokens"))
-        total = tokens(usage.get("total_tokens")) or prompt + completion
-        cached = max(tokens(source.get(name)) for source, name in _cached(usage, read))
+        prompt, completion = tokens(prompt), tokens(completion)
+        total = tokens(total) or prompt + completion
+        cached = tokens(read.get("cached_tokens"))
+        for name in CACHED:
+            if name in usage:
+                cached = max(cached, tokens(usage[name]))
         reasoning = tokens(written.get("reasoning_tokens")) or tokens(usage.get("reasoning_tokens"))
         return Usage(prompt, completion, total, cached, tokens(read.get("cache_write_tokens")), reasoning)
     except ValueError:
         return None
 
 
-def _cached(usage: Mapping[str, Any], details: Mapping[str, Any]) -> tuple[tuple[Mapping[str, Any], str], ...]:
-    return (
-        (details, "cached_tokens"),
-        (usage, "cached_tokens"),
-        (usage, "prompt_cache_hit_tokens"),
-        (usage, "num_cached_tokens"),
-    )
+CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens")
+"""Where vendors put cached tokens beside the counts."""
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:

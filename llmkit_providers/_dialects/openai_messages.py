@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dict[str, Any]]:
     """The ``messages`` field. A tool result becomes a ``tool`` message of its own, ahead of what else its message says."""
     encoded: list[dict[str, Any]] = []
-    tools = any(message.tool_calls for message in messages)
+    tools = any([message.role == "assistant" and message.tool_calls for message in messages])
     for message in messages:
+        if message.role == "user" and len(message.content) == 1 and type(message.content[0]) is Text and not message.extra:
+            only = message.content[0]
+            if not only.extra and message.name is None:  # what most messages are
+                encoded.append({"role": "user", "content": only.text})
+                continue
         results = [part for part in message.content if type(part) is ToolResult]
         encoded += [vendor.tool_message(result) for result in results]
         if results and len(results) == len(message.content):

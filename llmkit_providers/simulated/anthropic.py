@@ -101,7 +101,9 @@ class Anthropic(SimulatedVendor):
         start = {**_message(question, answer), "usage": _usage(answer, 1)}
         frames = [event({"type": "message_start", "message": start})]
         for index, (block, deltas) in enumerate(_blocks(answer)):
-            empty = {**block, **{name: type(block[name])() for name in ("text", "thinking", "signature", "input") if name in block}}
+            empty = dict(block)
+            for name in {"text", "thinking", "signature", "input"} & set(block):
+                empty[name] = {} if name == "input" else ""
             frames.append(event({"type": "content_block_start", "index": index, "content_block": empty}))
             if not index:
                 frames.append(event({"type": "ping"}))
@@ -188,7 +190,8 @@ def _blocks(answer: Answer) -> Iterator[tuple[dict[str, Any], list[tuple[dict[st
         yield block, [*said, ({"type": "signature_delta", "signature": signature}, 0)]
     text = answer.text or answer.refusal
     if text:
-        yield {"type": "text", "text": text}, [({"type": "text_delta", "text": piece}, count_words(piece)) for piece in pieces(text)]
+        spoken = [({"type": "text_delta", "text": piece}, count_words(piece)) for piece in pieces(text)]
+        yield {"type": "text", "text": text}, spoken
     for call in answer.tool_calls:
         raw = dump_json(dict(call.arguments)).decode() if call.arguments else ""
         parts = ["", *[raw[start : start + 7] for start in range(0, len(raw), 7)]]
@@ -204,7 +207,8 @@ def _question(vendor: str, key: str, body: Mapping[str, Any], kind: str) -> Ques
     shape = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
     last = messages[-1]["content"] if messages[-1]["role"] == "user" else ()
     results = [block for block in last if isinstance(block, dict) and block.get("type") == "tool_result"]
-    words = sum([_words(message["content"]) for message in messages]) + sum([count_words(t) for t in texts_in(body.get("system"))])
+    words = sum([_words(message["content"]) for message in messages])
+    words += sum([count_words(text) for text in texts_in(body.get("system"))])
     return Question(
         vendor=vendor,
         kind=kind,

@@ -9,9 +9,9 @@ from typing import Any
 from llmkit.simulated import Refusal
 
 FIELDS = frozenset((
-    "model", "messages", "max_tokens", "cache_control", "container", "context_management", "inference_geo", "mcp_servers", "metadata",
-    "output_config", "output_format", "service_tier", "speed", "stop_sequences", "stream", "system", "temperature", "thinking",
-    "tool_choice", "tools", "top_k", "top_p",
+    "model", "messages", "max_tokens", "cache_control", "container", "context_management", "inference_geo", "mcp_servers",
+    "metadata", "output_config", "output_format", "service_tier", "speed", "stop_sequences", "stream", "system",
+    "temperature", "thinking", "tool_choice", "tools", "top_k", "top_p",
 ))  # fmt: skip
 COUNT_FIELDS = FIELDS - {"max_tokens", "stream", "temperature", "top_k", "top_p", "stop_sequences", "metadata", "service_tier"}
 TYPES: Mapping[str, tuple[Any, str]] = {
@@ -118,8 +118,10 @@ def _check_message(message: Any, at: str, called: set[str], last: bool) -> set[s
             calls.add(block["id"])
         elif block["type"] == "tool_result":
             if block["tool_use_id"] not in called:
-                raise wrong(f"{at}.content.{number}: unexpected `tool_use_id` found in `tool_result` blocks: {block['tool_use_id']}. "
-                            "Each `tool_result` block must have a corresponding `tool_use` block in the previous message.")  # fmt: skip
+                raise wrong(
+                    f"{at}.content.{number}: unexpected `tool_use_id` found in `tool_result` blocks: {block['tool_use_id']}. "
+                    "Each `tool_result` block must have a corresponding `tool_use` block in the previous message."
+                )
             results.add(block["tool_use_id"])
     if called - results:
         raise _unanswered(int(at.partition(".")[2]) - 1, called - results)
@@ -127,8 +129,9 @@ def _check_message(message: Any, at: str, called: set[str], last: bool) -> set[s
 
 
 def _unanswered(number: int, ids: set[str]) -> Refusal:
+    said = ", ".join(sorted(ids))
     return wrong(
-        f"messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(sorted(ids))}. "
+        f"messages.{number}: `tool_use` ids were found without `tool_result` blocks immediately after: {said}. "
         "Each `tool_use` block must have a corresponding `tool_result` block in the next message."
     )
 
@@ -137,7 +140,8 @@ def _check_block(block: Any, role: str, at: str) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
     known = USER_BLOCKS if role == "user" else ASSISTANT_BLOCKS
     if kind not in known and not (role == "assistant" and str(kind).endswith("_tool_result")):
-        raise wrong(f"{at}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {', '.join(sorted(known))}")
+        tags = ", ".join(sorted(known))
+        raise wrong(f"{at}: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}")
     required = {
         "text": ("text", str), "tool_use": ("input", dict), "tool_result": ("tool_use_id", str), "thinking": ("signature", str),
         "image": ("source", dict), "document": ("source", dict), "redacted_thinking": ("data", str),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,9 +25,6 @@ from llmkit.simulated import (
 from llmkit.wire.json import dump_json
 
 FINISHES = {"stop": "COMPLETE", "length": "MAX_TOKENS", "tool_calls": "TOOL_CALL", "content_filter": "ERROR"}
-EXTRA_TOKENS = 64
-"""``tokens`` count the vendor's own template as well, ``billed_units`` do not."""
-
 ERRORS: Mapping[str, tuple[int, str]] = {
     "invalid": (400, "invalid request"),
     "unprocessable": (422, "invalid request"),
@@ -48,16 +47,18 @@ ERRORS: Mapping[str, tuple[int, str]] = {
 """Kind of refusal: status and sentence."""
 
 CHAT = frozenset((
-    "model", "messages", "tools", "strict_tools", "documents", "citation_options", "response_format", "safety_mode", "max_tokens",
-    "stop_sequences", "temperature", "seed", "frequency_penalty", "presence_penalty", "k", "p", "logprobs", "tool_choice", "thinking",
-    "priority", "stream", "raw_prompting",
+    "model", "messages", "tools", "strict_tools", "documents", "citation_options", "response_format", "safety_mode",
+    "max_tokens", "stop_sequences", "temperature", "seed", "frequency_penalty", "presence_penalty", "k", "p", "logprobs",
+    "tool_choice", "thinking", "priority", "stream", "raw_prompting",
 ))  # fmt: skip
 EMBED = frozenset((
-    "model", "texts", "images", "inputs", "input_type", "max_tokens", "output_dimension", "embedding_types", "truncate", "priority",
+    "model", "texts", "images", "inputs", "input_type", "max_tokens", "output_dimension", "embedding_types", "truncate",
+    "priority",
 ))  # fmt: skip
 TYPES: Mapping[str, Any] = {
-    "model": str, "messages": list, "tools": list, "stream": bool, "max_tokens": int, "temperature": (int, float), "p": (int, float),
-    "k": int, "seed": int, "stop_sequences": list, "response_format": dict, "strict_tools": bool, "thinking": dict,
+    "model": str, "messages": list, "tools": list, "stream": bool, "max_tokens": int, "temperature": (int, float), "p":
+    (int, float), "k": int, "seed": int, "stop_sequences": list, "response_format": dict, "strict_tools": bool, "thinking":
+    dict,
 }  # fmt: skip
 
 
@@ -100,7 +101,7 @@ class Cohere(SimulatedVendor):
 
     def answer(self, question: Question, answer: Answer) -> bytes:
         """A message; with tool calls it has a ``tool_plan`` and no content."""
-        content = [{"type": "thinking", "thinking": answer.reasoning}] if answer.reasoning else []
+        content: list[Any] = [{"type": "thinking", "thinking": answer.reasoning}] if answer.reasoning else []
         if answer.text:
             content.append({"type": "text", "text": answer.text})
         message: dict[str, Any] = {"role": "assistant"}
@@ -108,8 +109,10 @@ class Cohere(SimulatedVendor):
             message["content"] = content
         if answer.tool_calls:
             message["tool_plan"] = ""
-            message["tool_calls"] = [_call(call.id, call.name, dump_json(dict(call.arguments)).decode()) for call in answer.tool_calls]
-        return dump_json({"id": answer.id, "message": message, "finish_reason": FINISHES[answer.finish], "usage": _usage(answer)})
+            calls = [(call, dump_json(dict(call.arguments)).decode()) for call in answer.tool_calls]
+            message["tool_calls"] = [_call(call.id, call.name, arguments) for call, arguments in calls]
+        end = {"finish_reason": FINISHES[answer.finish], "usage": _usage(answer)}
+        return dump_json({"id": answer.id, "message": message, **end})
 
     def stream(self, question: Question, answer: Answer) -> list[Frame]:
         """The events from ``message-start`` to ``message-end``, and a ``[DONE]`` that the vendor sends as well."""
@@ -121,7 +124,7 @@ class Cohere(SimulatedVendor):
                 start = {"message": {"content": {"type": field, field: ""}}}
                 frames.append(event("content-start", start, index=index))
                 for piece in pieces(text):
-                    delta = {"message": {"content": {field: piece}}}
+                    delta: dict[str, Any] = {"message": {"content": {field: piece}}}
                     frames.append(event("content-delta", delta, count_words(piece), index=index))
                 frames.append(event("content-end", index=index))
                 index += 1
@@ -138,10 +141,8 @@ class Cohere(SimulatedVendor):
     def embeddings(self, question: Question, vectors: Sequence[Sequence[float]]) -> bytes:
         """Vectors by type."""
         meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": question.prompt_tokens}}
-        by_type = {}
-        for kind in question.body.get("embedding_types") or ["float"]:
-            as_floats = [list(vector) for vector in vectors]
-            by_type[kind] = as_floats if kind == "float" else [[round(127 * number) for number in vector] for vector in vectors]
+        kinds = question.body.get("embedding_types") or ["float"]
+        by_type = {kind: [_typed(kind, vector) for vector in vectors] for kind in kinds}
         return dump_json({
             "id": "embed_simulated", "embeddings": by_type, "texts": list(question.inputs), "meta": meta,
             "response_type": "embeddings_by_type",
@@ -149,8 +150,9 @@ class Cohere(SimulatedVendor):
 
     def model_list(self, question: Question, models: Sequence[str]) -> bytes:
         """One page of models, or one model: https://docs.cohere.com/reference/list-models"""
-        listed = [{"name": name, "endpoints": ["embed" if "embed" in name else "chat"], "finetuned": False, "context_length": 256000}
-                  for name in models]  # fmt: skip
+        endpoints = ["embed" if "embed" in name else "chat" for name in models]
+        facts = {"finetuned": False, "context_length": 256000}
+        listed = [{"name": name, "endpoints": [one], **facts} for name, one in zip(models, endpoints, strict=True)]
         if question.kind == "model":
             return dump_json(next(model for model in listed if model["name"] == question.model))
         start = int(question.page)
@@ -175,10 +177,23 @@ def event(kind: str, delta: Mapping[str, Any] | None = None, tokens: int = 0, **
     return Frame(b"event: %s\ndata: %s\n\n" % (kind.encode(), dump_json(document)), tokens)
 
 
+def _typed(kind: str, vector: Sequence[float]) -> Any:
+    """A vector in one of the types of https://docs.cohere.com/docs/embeddings#compression-levels"""
+    if kind == "base64":
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    if kind in ("binary", "ubinary"):
+        bits = "".join(["1" if number > 0 else "0" for number in vector])
+        shift = 128 if kind == "binary" else 0
+        return [int(bits[start : start + 8].ljust(8, "0"), 2) - shift for start in range(0, len(bits), 8)]
+    shift = 128 if kind == "uint8" else 0
+    return list(vector) if kind == "float" else [round(127 * number) + shift for number in vector]
+
+
 def _usage(answer: Answer) -> dict[str, Any]:
+    """Two counts that differ, as at the vendor: all tokens, and those that cost (here the half)."""
     return {
-        "billed_units": {"input_tokens": answer.prompt, "output_tokens": answer.completion},
-        "tokens": {"input_tokens": answer.prompt + EXTRA_TOKENS, "output_tokens": answer.completion + EXTRA_TOKENS},
+        "billed_units": {"input_tokens": answer.prompt // 2, "output_tokens": answer.completion // 2},
+        "tokens": {"input_tokens": answer.prompt, "output_tokens": answer.completion},
         "cached_tokens": answer.cached_tokens,
     }
 
@@ -307,6 +322,9 @@ def _embeddings(vendor: str, key: str, body: Mapping[str, Any]) -> Question:
         raise Refusal("invalid", "a model parameter is required for this endpoint.")
     if body.get("input_type") not in ("search_document", "search_query", "classification", "clustering", "image"):
         raise _wrong("valid input_type must be provided with the provided model")
+    for kind in body.get("embedding_types") or ():
+        if kind not in ("float", "int8", "uint8", "binary", "ubinary", "base64"):
+            raise _wrong(f"embedding_types: {kind} is not one of float, int8, uint8, binary, ubinary, base64.")
     texts = body.get("texts")
     if not isinstance(texts, list) or not 1 <= len(texts) <= 96 or not all(isinstance(text, str) for text in texts):
         raise _wrong("texts must be a list of 1 to 96 texts.")

@@ -1,4 +1,7 @@
-"""The other end of the Gemini API: https://ai.google.dev/api/generate-content, https://ai.google.dev/gemini-api/docs/troubleshooting"""
+"""The other end of the Gemini API.
+
+https://ai.google.dev/api/generate-content, https://ai.google.dev/gemini-api/docs/troubleshooting
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,8 @@ class Google(SimulatedVendor):
         documents.append((_response(question, answer, [], last=True), 0))
         if question.body["alt"] == "sse":
             return [Frame(b"data: " + dump_json(document) + b"\r\n\r\n", tokens) for document, tokens in documents]
-        frames = [Frame((b",\r\n" if n else b"[") + dump_json(document), tokens) for n, (document, tokens) in enumerate(documents)]
+        starts = [b"[", *[b",\r\n"] * (len(documents) - 1)]
+        frames = [Frame(start + dump_json(one), tokens) for start, (one, tokens) in zip(starts, documents, strict=True)]
         return [*frames, Frame(b"]")]
 
     def embeddings(self, question: Question, vectors: Sequence[Sequence[float]]) -> bytes:
@@ -108,11 +112,11 @@ class Google(SimulatedVendor):
 
     def model_list(self, question: Question, models: Sequence[str]) -> bytes:
         """One page of models, or one model."""
-        listed = [
-            {"name": f"models/{name}", "version": "001", "displayName": name, **LIMITS,
-             "supportedGenerationMethods": ["embedContent"] if "embed" in name else ["generateContent", "countTokens"]}
-            for name in models
-        ]  # fmt: skip
+        listed: list[dict[str, Any]] = []
+        for name in models:
+            methods = ["embedContent"] if "embed" in name else ["generateContent", "countTokens"]
+            facts = {"version": "001", "displayName": name, "supportedGenerationMethods": methods}
+            listed.append({"name": f"models/{name}", **facts, **LIMITS})
         if question.kind == "model":
             return dump_json(next(model for model in listed if model["name"] == f"models/{question.model}"))
         start = int(question.page or 0)
@@ -137,13 +141,16 @@ def _error(refusal: Refusal) -> dict[str, Any]:
     status, word, usual = ERRORS[refusal.kind]
     status = refusal.status or status
     error: dict[str, Any] = {"code": status, "message": refusal.message or usual, "status": word}
-    details = []
+    details: list[dict[str, Any]] = []
     if refusal.kind == "authentication":
-        info = {"reason": "API_KEY_INVALID", "domain": "googleapis.com", "metadata": {"service": "generativelanguage.googleapis.com"}}
+        info = {"reason": "API_KEY_INVALID", "domain": "googleapis.com"}
         details.append({"@type": "type.googleapis.com/google.rpc.ErrorInfo", **info})
     if refusal.kind == "invalid" and refusal.param is not None:
         violations = [{"field": refusal.param, "description": refusal.message}]
         details.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations})
+    if refusal.kind in ("quota", "rate_limit"):
+        quota = f"GenerateRequestsPer{'Day' if refusal.kind == 'quota' else 'Minute'}PerProjectPerModel"
+        details.append({"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota}]})
     if refusal.retry_after is not None:
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{refusal.retry_after:.3f}s"})
     return {"error": {**error, "details": details} if details else error}
@@ -175,9 +182,9 @@ def _usage(answer: Answer) -> dict[str, int]:
 
 
 def _parts(answer: Answer, whole: bool) -> Iterator[tuple[dict[str, Any], int]]:
-    for text, more in ((answer.reasoning, {"thought": True}), (answer.text, {})):
+    for text, thought in ((answer.reasoning, True), (answer.text, False)):
         for piece in [text] if whole and text else pieces(text):
-            yield {"text": piece, **more}, count_words(piece)
+            yield {"text": piece, **({"thought": True} if thought else {})}, count_words(piece)
     for call in answer.tool_calls:
         yield {"functionCall": {"name": call.name, "args": dict(call.arguments), "id": call.id}}, 1
 
@@ -216,7 +223,7 @@ def _chat(vendor: str, key: str, model: str, body: Mapping[str, Any], alt: str) 
     declared = [camel(one) for tool in body.get("tools") or () for one in camel(tool).get("functionDeclarations") or ()]
     mode = camel(camel(body.get("toolConfig") or {}).get("functionCallingConfig") or {})
     choice = {"ANY": "required", "NONE": "none"}.get(str(mode.get("mode", "AUTO")).upper(), "auto")
-    allowed = mode.get("allowedFunctionNames") or ()
+    allowed = mode.get("allowedFunctionNames") or []
     system = [body["systemInstruction"]] if body.get("systemInstruction") else []
     return Question(
         vendor=vendor,
@@ -225,7 +232,7 @@ def _chat(vendor: str, key: str, model: str, body: Mapping[str, Any], alt: str) 
         text=_text(users[-1]) if users else "",
         results=tuple([" ".join(_strings(result)) for result in results]),
         prompt_tokens=_words([*system, *contents]) + (count_values(body["tools"]) if body.get("tools") else 0),
-        tools=tuple([OfferedTool(one["name"], one.get("parametersJsonSchema") or one.get("parameters") or {}) for one in declared]),
+        tools=tuple([OfferedTool(one["name"], _parameters(one)) for one in declared]),
         tool_choice=allowed[0] if choice == "required" and len(allowed) == 1 else choice,
         stream=bool(alt),
         max_tokens=config.get("maxOutputTokens"),
@@ -234,6 +241,10 @@ def _chat(vendor: str, key: str, model: str, body: Mapping[str, Any], alt: str) 
         schema=config.get("responseJsonSchema") or config.get("responseSchema"),
         body={**body, "alt": alt},
     )
+
+
+def _parameters(declared: Mapping[str, Any]) -> Mapping[str, Any]:
+    return declared.get("parametersJsonSchema") or declared.get("parameters") or {}
 
 
 def _strings(value: Any) -> Iterator[str]:

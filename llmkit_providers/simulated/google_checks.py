@@ -9,28 +9,31 @@ from typing import Any
 from llmkit.simulated import Refusal
 
 REQUEST = frozenset((
-    "contents", "tools", "toolConfig", "safetySettings", "systemInstruction", "generationConfig", "cachedContent", "model", "labels",
-    "serviceTier", "store",
+    "contents", "tools", "toolConfig", "safetySettings", "systemInstruction", "generationConfig", "cachedContent", "model",
+    "labels", "serviceTier", "store",
 ))  # fmt: skip
 CONFIG: Mapping[str, Any] = {
-    "stopSequences": list, "responseMimeType": str, "responseSchema": dict, "responseJsonSchema": object, "responseModalities": list,
-    "candidateCount": int, "maxOutputTokens": int, "temperature": (int, float), "topP": (int, float), "topK": (int, float),
-    "seed": int, "presencePenalty": (int, float), "frequencyPenalty": (int, float), "responseLogprobs": bool, "logprobs": int,
-    "enableEnhancedCivicAnswers": bool, "speechConfig": dict, "thinkingConfig": dict, "imageConfig": dict, "mediaResolution": str,
+    "stopSequences": list, "responseMimeType": str, "responseSchema": dict, "responseJsonSchema": object,
+    "responseModalities": list, "candidateCount": int, "maxOutputTokens": int, "temperature": (int, float), "topP": (int,
+    float), "topK": (int, float), "seed": int, "presencePenalty": (int, float), "frequencyPenalty": (int, float),
+    "responseLogprobs": bool, "logprobs": int, "enableEnhancedCivicAnswers": bool, "speechConfig": dict, "thinkingConfig":
+    dict, "imageConfig": dict, "mediaResolution": str,
 }  # fmt: skip
 TOOLS = frozenset((
-    "functionDeclarations", "googleSearch", "googleSearchRetrieval", "codeExecution", "urlContext", "computerUse", "fileSearch",
-    "googleMaps",
+    "functionDeclarations", "googleSearch", "googleSearchRetrieval", "codeExecution", "urlContext", "computerUse",
+    "fileSearch", "googleMaps",
 ))  # fmt: skip
-DECLARATION = frozenset(("name", "description", "behavior", "parameters", "parametersJsonSchema", "response", "responseJsonSchema"))
+DECLARATION = frozenset((
+    "name", "description", "behavior", "parameters", "parametersJsonSchema", "response", "responseJsonSchema",
+))  # fmt: skip
 PART = frozenset((
-    "text", "inlineData", "functionCall", "functionResponse", "fileData", "executableCode", "codeExecutionResult", "thought",
-    "thoughtSignature", "videoMetadata", "partMetadata", "mediaResolution",
+    "text", "inlineData", "functionCall", "functionResponse", "fileData", "executableCode", "codeExecutionResult",
+    "thought", "thoughtSignature", "videoMetadata", "partMetadata", "mediaResolution",
 ))  # fmt: skip
 SCHEMA = frozenset((
-    "type", "format", "title", "description", "nullable", "enum", "maxItems", "minItems", "properties", "required", "minProperties",
-    "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering", "default", "items", "minimum",
-    "maximum",
+    "type", "format", "title", "description", "nullable", "enum", "maxItems", "minItems", "properties", "required",
+    "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering",
+    "default", "items", "minimum", "maximum",
 ))  # fmt: skip
 MODES = ("AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED")
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,127}")
@@ -57,7 +60,7 @@ def wrong(message: str) -> Refusal:
 def check_fields(value: Any, fields: Any, at: str = "") -> None:
     """Refuse what is no object with these fields alone."""
     if not isinstance(value, Mapping):
-        raise wrong(f"Invalid value at '{at or 'request'}' (type.googleapis.com/google.ai.generativelanguage), expected an object")
+        raise wrong(f"Invalid value at '{at or 'request'}', expected an object")
     for name in value:
         if name not in fields:
             raise unknown(name, at)
@@ -98,7 +101,8 @@ def _check_parts(content: Any, at: str) -> None:
         part = camel(part)
         check_fields(part, PART, f"{at}.parts[{number}]")
         if not PART - {"thought", "thoughtSignature", "videoMetadata", "partMetadata", "mediaResolution"} & set(part):
-            raise wrong(f"* GenerateContentRequest.{at}.parts[{number}].data: required oneof field 'data' must have one initialized field\n")
+            words = "required oneof field 'data' must have one initialized field"
+            raise wrong(f"* GenerateContentRequest.{at}.parts[{number}].data: {words}\n")
         call, result = part.get("functionCall"), part.get("functionResponse")
         if call is not None and not (isinstance(call.get("name"), str) and isinstance(call.get("args", {}), Mapping)):
             raise wrong(f"Invalid value at '{at}.parts[{number}].function_call'")
@@ -141,7 +145,8 @@ def _check_config(config: Mapping[str, Any]) -> None:
     if config.get("responseSchema") and config.get("responseJsonSchema"):
         raise wrong("Only one of response_schema and response_json_schema may be set.")
     if shaped and config.get("responseMimeType") not in ("application/json", "text/x.enum"):
-        raise wrong("* GenerateContentRequest.generation_config.response_schema: only allowed when response_mime_type is application/json\n")
+        words = "only allowed when response_mime_type is application/json"
+        raise wrong(f"* GenerateContentRequest.generation_config.response_schema: {words}\n")
 
 
 def check_schema(schema: Any, at: str) -> None:
@@ -168,7 +173,8 @@ def _check_tools(body: Mapping[str, Any], model: str) -> None:
             declared = camel(declared)
             check_fields(declared, DECLARATION, at)
             if not _NAME.fullmatch(str(declared.get("name", ""))):
-                raise wrong(f"* GenerateContentRequest.{at}.name: Invalid function name. Must start with a letter or an underscore.\n")
+                words = "Invalid function name. Must start with a letter or an underscore."
+                raise wrong(f"* GenerateContentRequest.{at}.name: {words}\n")
             if declared.get("parameters") is not None:
                 check_schema(declared["parameters"], f"{at}.parameters")
             names.append(declared["name"])

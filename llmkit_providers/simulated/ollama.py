@@ -51,6 +51,15 @@ TYPES: Mapping[str, tuple[Any, str]] = {
     "tools": (list, "api.Tools"),
     "options": (dict, "map[string]interface {}"),
 }
+OPTIONS: Mapping[str, tuple[Any, str]] = {
+    "num_predict": (int, "integer"),
+    "num_ctx": (int, "integer"),
+    "seed": (int, "integer"),
+    "top_k": (int, "integer"),
+    "temperature": ((int, float), "float32"),
+    "top_p": ((int, float), "float32"),
+    "stop": (list, "array of strings"),
+}
 DETAILS = {"format": "gguf", "family": "llama", "families": ["llama"], "parameter_size": "4B", "quantization_level": "Q4_K_M"}
 
 
@@ -130,7 +139,8 @@ class Ollama(SimulatedVendor):
         message = refusal.message or usual
         if refusal.kind in ("path", "method"):
             return ErrorReply(refusal.status or status, {"content-type": "text/plain"}, message.encode())
-        return ErrorReply(refusal.status or status, {"content-type": "application/json; charset=utf-8"}, dump_json({"error": message}))
+        headers = {"content-type": "application/json; charset=utf-8"}
+        return ErrorReply(refusal.status or status, headers, dump_json({"error": message}))
 
     def error_event(self, vendor: str, refusal: Refusal) -> bytes:
         """A line with ``error``: https://github.com/ollama/ollama/blob/main/docs/api/errors.mdx"""
@@ -165,7 +175,8 @@ def _check_message(message: Any, number: int) -> None:
         except binascii.Error:
             raise Refusal("invalid", "illegal base64 data at input byte 0") from None
     for call in message.get("tool_calls") or ():
-        arguments = call["function"].get("arguments") if isinstance(call, dict) and isinstance(call.get("function"), dict) else None
+        function = call.get("function") if isinstance(call, dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
         if not isinstance(arguments, dict):
             field, word = "ChatRequest.messages.tool_calls.function.arguments", "api.ToolCallFunctionArguments"
             raise _unmarshal(arguments, field, word) if arguments is not None else Refusal("invalid", f"missing field {field}")
@@ -176,11 +187,12 @@ def _check_rest(body: Mapping[str, Any]) -> None:
         if not isinstance(tool, dict) or not isinstance((tool.get("function") or {}).get("name"), str):
             raise Refusal("invalid", "invalid tool: a function with a name is required")
     if body.get("format") not in (None, "", "json") and not isinstance(body["format"], dict):
-        raise Refusal("server", f'invalid format: {dump_json(body["format"]).decode()}; expected "json" or a valid JSON Schema object')
+        given = dump_json(body["format"]).decode()
+        raise Refusal("invalid", f'invalid format: {given}; expected "json" or a valid JSON Schema object')
     options = body.get("options") or {}
-    for name, types in (("num_predict", int), ("seed", int), ("temperature", (int, float)), ("top_p", (int, float)), ("stop", list)):
+    for name, (types, word) in OPTIONS.items():
         if options.get(name) is not None and (not isinstance(options[name], types) or isinstance(options[name], bool)):
-            raise Refusal("invalid", f'option "{name}" must be of type {"float32" if isinstance(types, tuple) else types.__name__}')
+            raise Refusal("invalid", f'option "{name}" must be of type {word}')
 
 
 def _chat(vendor: str, key: str, body: Mapping[str, Any]) -> Question:
@@ -235,7 +247,7 @@ def _head(question: Question, answer: Answer) -> dict[str, Any]:
 
 
 def _end(question: Question, answer: Answer) -> dict[str, Any]:
-    """The last object's own fields. A request without messages only loads the model; with tool calls the reason is ``stop`` too."""
+    """The last object's own fields. A request without messages only loads the model; with tool calls it says ``stop`` too."""
     if not question.body.get("messages"):
         return {"done_reason": "load", "done": True}
     times = {"total_duration": 1_000_000, "load_duration": 100_000, "prompt_eval_duration": 300_000, "eval_duration": 600_000}

@@ -90,9 +90,11 @@ class OpenAI(SimulatedVendor):
         if answer.tool_calls or dialect.empty_calls:
             message["tool_calls"] = [_call(call) for call in answer.tool_calls]
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
-        document = {**_head(question, answer, "chat.completion"), "choices": [choice], "usage": usage(answer, dialect)}
         if question.vendor == "azure_openai":
             choice["content_filter_results"] = UNFILTERED
+        choices = [choice if not index else {**choice, "index": index} for index in range(question.choices)]
+        document = {**_head(question, answer, "chat.completion"), "choices": choices, "usage": usage(answer, dialect)}
+        if question.vendor == "azure_openai":
             document["prompt_filter_results"] = [{"prompt_index": 0, "content_filter_results": UNFILTERED}]
         return dump_json(document)
 
@@ -176,6 +178,8 @@ class _Chunks:
         if self._dialect.cumulative:
             self._said += delta.get("content") or ""
             choice["message"] = {"role": "assistant", "content": self._said}
+        for index in range(1, self._question.choices):
+            self.event({**self._head, "choices": [{**choice, "index": index}]}, tokens)
         document = {**self._head, "choices": [choice], **more}
         if self._dialect.usage == "every" and "usage" not in more:
             said = count_words(self._said)
@@ -263,6 +267,7 @@ def _chat(vendor: str, key: str, deployment: str, body: Mapping[str, Any], diale
         tool_choice=_choice(body.get("tool_choice")),
         stream=bool(body.get("stream")),
         stream_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+        choices=body.get("n") or 1,
         max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         json=wanted.get("type") in ("json_object", "json_schema"),

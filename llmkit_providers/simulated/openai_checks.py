@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from llmkit.simulated import Refusal, texts_in
@@ -83,10 +84,12 @@ def _check_types(body: Mapping[str, Any]) -> None:
         if value is None:
             continue
         if not isinstance(value, types) or (isinstance(value, bool) and types is not bool):
-            raise wrong(f"Invalid type for '{name}': expected {words}, but got {type(value).__name__} instead.", name, "invalid_type")
+            given = type(value).__name__
+            raise wrong(f"Invalid type for '{name}': expected {words}, but got {given} instead.", name, "invalid_type")
         if name in RANGES and not RANGES[name][0] <= value <= RANGES[name][1]:
             low, high = RANGES[name]
-            raise wrong(f"Invalid '{name}': expected a value from {low} to {high}, but got {value} instead.", name, "invalid_value")
+            words = f"Invalid '{name}': expected a value from {low} to {high}, but got {value} instead."
+            raise wrong(words, name, "invalid_value")
     stop = body.get("stop")
     if isinstance(stop, list) and (len(stop) > 4 or not all(isinstance(text, str) for text in stop)):
         raise wrong("Invalid 'stop': expected an array of at most 4 strings.", "stop", "array_above_max_length")
@@ -143,15 +146,17 @@ def _check_content(message: Mapping[str, Any], at: str) -> None:
     content = message.get("content")
     if isinstance(content, list):
         for number, part in enumerate(content):
+            field = f"{at}.content[{number}]"
             kind = part.get("type") if isinstance(part, dict) else None
             if kind not in PARTS:
-                raise wrong(f"Invalid value: '{kind}'. Supported values are: {', '.join(PARTS)}.", f"{at}.content[{number}].type")
+                raise wrong(f"Invalid value: '{kind}'. Supported values are: {', '.join(PARTS)}.", f"{field}.type")
             if kind == "text" and not isinstance(part.get("text"), str):
-                raise wrong(f"Missing required parameter: '{at}.content[{number}].text'.", f"{at}.content[{number}].text")
+                raise wrong(f"Missing required parameter: '{field}.text'.", f"{field}.text")
             if kind == "image_url" and not isinstance(part.get("image_url"), (dict, str)):
-                raise wrong(f"Missing required parameter: '{at}.content[{number}].image_url'.", f"{at}.content[{number}].image_url")
+                raise wrong(f"Missing required parameter: '{field}.image_url'.", f"{field}.image_url")
     elif content is None:
-        if message["role"] != "assistant" or not any(message.get(name) for name in ("tool_calls", "refusal", "function_call", "audio")):
+        instead = ("tool_calls", "refusal", "function_call", "audio")
+        if message["role"] != "assistant" or not any(message.get(name) for name in instead):
             raise wrong(f"Invalid value for 'content': expected a string, got null. ({at}.content)", f"{at}.content")
     elif not isinstance(content, str):
         raise wrong(f"Invalid type for '{at}.content': expected a string or an array.", f"{at}.content", "invalid_type")
@@ -162,7 +167,8 @@ def _calls(message: Mapping[str, Any], at: str) -> list[str]:
     for number, call in enumerate(message.get("tool_calls") or ()):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(call.get("id"), str) or not isinstance(function.get("name"), str):
-            raise wrong(f"Invalid tool call: '{at}.tool_calls[{number}]' needs an id and a function.", f"{at}.tool_calls[{number}]")
+            field = f"{at}.tool_calls[{number}]"
+            raise wrong(f"Invalid tool call: '{field}' needs an id and a function.", field)
         if not isinstance(function.get("arguments"), str):
             field = f"{at}.tool_calls[{number}].function.arguments"
             raise wrong(f"Invalid type for '{field}': expected a string.", field, "invalid_type")
@@ -174,7 +180,7 @@ def _check_turns(messages: list[Mapping[str, Any]]) -> None:
     roles = [message["role"] for message in messages if message["role"] != "system"]
     if not roles or roles[-1] not in ("user", "tool"):
         raise Refusal("invalid", "Last message must have role `user` or `tool`.", code="invalid_message")
-    if any(one == two for one, two in zip(roles, roles[1:], strict=False) if one != "tool"):
+    if any(one == two for one, two in pairwise(roles) if one != "tool"):
         words = "After the (optional) system message(s), user or tool message(s) should alternate with assistant message(s)."
         raise Refusal("invalid", words, code="invalid_message")
 
@@ -188,8 +194,8 @@ def _check_tools(body: Mapping[str, Any]) -> None:
         if not isinstance(function, dict):
             raise wrong(f"Missing required parameter: '{at}.function'.", f"{at}.function", "missing_required_parameter")
         if not isinstance(function.get("name"), str) or not NAME.fullmatch(function["name"]):
-            pattern = "^[a-zA-Z0-9_-]+$"
-            raise wrong(f"Invalid '{at}.function.name': string does not match pattern '{pattern}'.", f"{at}.function.name", "invalid_value")
+            words = f"Invalid '{at}.function.name': string does not match pattern '^[a-zA-Z0-9_-]+$'."
+            raise wrong(words, f"{at}.function.name", "invalid_value")
         if not isinstance(function.get("parameters", {}), dict):
             raise wrong(f"Invalid type for '{at}.function.parameters': expected an object.", f"{at}.function.parameters")
         if function.get("strict"):

@@ -7,18 +7,26 @@ from types import MappingProxyType
 
 import attrs
 
-COMMON = frozenset(
-    ["model", "messages", "max_tokens", "temperature", "top_p", "stop", "stream", "tools", "tool_choice", "parallel_tool_calls", "response_format", "n", "frequency_penalty", "presence_penalty"]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+COMMON = _words(
+    "model messages max_tokens temperature top_p stop stream tools tool_choice parallel_tool_calls response_format n "
+    "frequency_penalty presence_penalty"
 )
-OPENAI = COMMON | frozenset(
-    ["audio", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens", "metadata", "modalities", "moderation", "prediction", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning_effort", "safety_identifier", "seed", "service_tier", "store", "stream_options", "top_logprobs", "user", "verbosity", "web_search_options"]
+OPENAI = COMMON | _words(
+    "audio function_call functions logit_bias logprobs max_completion_tokens metadata modalities moderation prediction "
+    "prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort safety_identifier seed service_tier store "
+    "stream_options top_logprobs user verbosity web_search_options"
 )
 """https://platform.openai.com/docs/api-reference/chat/create"""
-MISTRAL = COMMON | frozenset(
-    ["random_seed", "safe_prompt", "prompt_mode", "reasoning_effort", "prediction", "prompt_cache_key", "metadata", "guardrails"]
+MISTRAL = COMMON | _words(
+    "random_seed safe_prompt prompt_mode reasoning_effort prediction prompt_cache_key metadata guardrails"
 )
 """https://docs.mistral.ai/api/endpoint/chat"""
-GROQ = (OPENAI | frozenset(["reasoning_format", "include_reasoning", "documents", "search_settings", "citation_options"])) - {
+GROQ = (OPENAI | _words("reasoning_format include_reasoning documents search_settings citation_options")) - {
     "logprobs", "logit_bias", "top_logprobs",
 }  # fmt: skip
 """https://console.groq.com/docs/openai says which fields give a 400"""
@@ -69,7 +77,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({
     ),
     # https://learn.microsoft.com/azure/ai-foundry/openai/reference: deployments in the path, or /openai/v1
     "azure_openai": Dialect(
-        path="/openai/v1", auth="api-key", fields=OPENAI | {"data_sources", "user_security_context"}, errors="azure", reasoning="",
+        path="/openai/v1", auth="api-key", fields=OPENAI | {"data_sources", "user_security_context"}, errors="azure",
+        reasoning="",
         models=("gpt-4o", "gpt-4o-mini", "text-embedding-3-small"),
     ),
     "mistral": Dialect(

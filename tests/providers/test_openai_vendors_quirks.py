@@ -237,6 +237,14 @@ def test_perplexity_files_and_embeddings():
     assert Perplexity().decode(embed(), reply(document)).vectors == ((1.0, -1.0, -128.0),)
 
 
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/chat/completions", "/v1/chat/completions", "/v1/embeddings"])
+def test_perplexity_has_chat_at_its_root_and_embeddings_under_v1(path: str):
+    """https://docs.perplexity.ai/docs/sonar/openai-compatibility, https://docs.perplexity.ai/api-reference/embeddings-post"""
+    instance = Instance("perplexity", "sonar", base_url=f"https://api.perplexity.ai{path}")
+    assert Perplexity().encode(chat(), instance).url == "https://api.perplexity.ai/chat/completions"
+    assert Perplexity().encode(embed(), instance).url == "https://api.perplexity.ai/v1/embeddings"
+
+
 def test_perplexity_has_neither_tools_nor_free_json():
     call = chat(tools=[Tool("f")], tool_choice="auto", response_format="json", seed=1)
     assert Perplexity().unsupported(call, Instance("perplexity", "sonar")) == ("seed", "tools", "tool_choice", "json")

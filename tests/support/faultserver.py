@@ -165,6 +165,29 @@ def delayed(seconds: float, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
+def tunnel(port: int) -> Behaviour:
+    """Answer CONNECT as a proxy does, and pass bytes to and from a local port, whatever host was asked for."""
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def behave(wire: Wire) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as far:
+            wire.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=pump, args=(far, wire.sock), daemon=True)
+            back.start()
+            pump(wire.sock, far)
+            back.join(5)
+        wire.fin()
+
+    return behave
+
+
 class FaultServer:
     """Listens on 127.0.0.1; one thread per connection.
 
@@ -274,7 +297,8 @@ def _read(stream: Any, wire: Wire) -> Seen | None:
     headers: dict[str, str] = {}
     while (text := stream.readline().decode("latin-1").strip()) != "":
         name, _, value = text.partition(":")
-        headers[name.lower()] = value.strip()
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
     body = stream.read(int(headers.get("content-length", "0")))
     return Seen(line[0], line[1], headers, body, wire.number)
 

@@ -33,7 +33,9 @@ class Colour:
     def another(self, **settings: Any) -> Colour:
         return Colour(self.name, **settings)
 
-    def send(self, url: str, *, connect: float = 2.0, seconds: float = 5.0, body: bytes = b"{}", method: str = "POST") -> HttpReply:
+    def send(
+        self, url: str, *, connect: float = 2.0, seconds: float = 5.0, body: bytes = b"{}", method: str = "POST"
+    ) -> HttpReply:
         """Send a request that holds two keys."""
         return self.run(self.runtime.send(request(url, body, method), connect, self.runtime.now() + seconds))
 

@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 from llmkit.errors import InvalidResponseError, NetworkError, ResponseTooLarge
+from llmkit.wire.http import HttpRequest
 from tests.support.faultserver import FaultServer, chunk, fin, head, raw, reply, reset, trickle
 from tests.transports.conftest import Colour
 
@@ -33,6 +34,14 @@ def test_both_colours_send_the_same_headers(server: FaultServer) -> None:
         made.close()
     first, second = (seen.headers for seen in server.requests)
     assert {**first, "connection": ""} == {**second, "connection": ""}
+
+
+def test_a_header_of_the_request_replaces_one_of_llmkits(colour: Colour, server: FaultServer) -> None:
+    call = HttpRequest("GET", server.on("/", reply()), {"accept-encoding": "identity", "USER-AGENT": "mine"})
+    colour.run(colour.runtime.send(call, 2, colour.runtime.now() + 5))
+    seen = server.requests[0].headers
+    assert (seen["accept-encoding"], seen["user-agent"]) == ("identity", "mine")
+    assert "content-length" not in seen
 
 
 def test_a_body_read_to_its_end_gives_the_connection_back(colour: Colour, server: FaultServer) -> None:
@@ -119,7 +128,9 @@ def test_nested_encodings(colour: Colour, server: FaultServer) -> None:
         colour.send(server.on("/", reply(headers={"Content-Encoding": ", ".join(["gzip"] * 5)})))
 
 
-@pytest.mark.parametrize("headers", [b"X-%d: y\r\n" * 20_000, b"X-Long: %b\r\n" % (b"y" * 100_000), b"A: %b\r\n" % (b"y" * 999) * 80])
+@pytest.mark.parametrize(
+    "headers", [b"X-%d: y\r\n" * 20_000, b"X-Long: %b\r\n" % (b"y" * 100_000), b"A: %b\r\n" % (b"y" * 999) * 80]
+)
 def test_too_many_headers(colour: Colour, server: FaultServer, headers: bytes) -> None:
     if b"%d" in headers:
         headers = b"".join(b"X-%d: y\r\n" % n for n in range(20_000))

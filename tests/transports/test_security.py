@@ -9,9 +9,9 @@ import warnings
 
 import pytest
 
-from llmkit.errors import LLMError, TLSError
+from llmkit.errors import LLMError, NetworkError, TLSError
 from llmkit.transports import tls
-from tests.support.faultserver import Certificate, FaultServer, chunk, fin, hang, head, raw, reply
+from tests.support.faultserver import Certificate, FaultServer, chunk, fin, hang, head, raw, reply, tunnel
 from tests.transports.conftest import SECRET, Colour, request
 
 
@@ -48,6 +48,33 @@ def test_no_check_warns_once(colour: Colour, certificates: dict[str, Certificate
         made.close()
     assert len([each for each in caught if "not checked" in str(each.message)]) == 1
     assert len(caught) == 1
+
+
+# On 3.10 asyncio itself warns of the TLS transport that it replaces when TLS begins inside a tunnel.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning" if sys.version_info < (3, 11) else "error")
+def test_https_through_a_proxy(colour: Colour, server: FaultServer, certificates: dict[str, Certificate]) -> None:
+    """The proxy gets its credentials and sees nothing of the request; the connection is kept, and replaced when stale."""
+    right = certificates["right"]
+    with FaultServer(tuple(right)) as vendor:
+        server.on(f"127.0.0.1:{vendor.port}", tunnel(vendor.port))
+        made = colour.another(verify=str(right.file), proxy=server.url.replace("://", "://user:word@"))
+        url = vendor.on("/", reply(b"1"), reply(b"2"), fin(), reply(b"3"))
+        assert [made.send(url).body for _ in range(3)] == [b"1", b"2", b"3"]
+        made.close()
+    assert [seen.method for seen in server.requests] == ["CONNECT", "CONNECT"]
+    assert {seen.headers["proxy-authorization"] for seen in server.requests} == {"Basic dXNlcjp3b3Jk"}
+    assert SECRET not in str(server.requests)
+    assert all("proxy-authorization" not in seen.headers for seen in vendor.requests)
+
+
+def test_a_proxy_that_refuses(colour: Colour, server: FaultServer) -> None:
+    server.on("vendor.example:443", reply(b"no", 407))
+    made = colour.another(proxy=server.url.replace("://", "://user:word@"))
+    with pytest.raises(NetworkError) as caught:
+        made.send("https://vendor.example/")
+    assert not caught.value.ambiguous
+    assert "word" not in str(caught.value)
+    made.close()
 
 
 def test_an_old_protocol_is_refused() -> None:

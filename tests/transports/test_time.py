@@ -35,7 +35,9 @@ def test_the_deadline_holds(colour: Colour, certificates: dict[str, Certificate]
     right = certificates["right"]
     with FaultServer(tuple(right) if secure else None) as server:
         made = colour.another(verify=str(right.file))
-        url = server.on("/", SLOW[name] if "slow headers" != name else trickle((b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 99), 0.05))
+        url = server.on(
+            "/", SLOW[name] if name != "slow headers" else trickle((b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 99), 0.05)
+        )
         began = time.monotonic()
         with pytest.raises(RequestTimeout) as caught:
             made.send(url, seconds=0.5)
