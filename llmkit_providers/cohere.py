@@ -225,8 +225,8 @@ class _Decoder(FrameDecoder):
             position = self._positions[index] = len(self._positions)
             call_id, name = str(call.get("id") or f"call_{position}"), str(function.get("name") or "")
             events.append(ToolCallDelta(position, call_id, name, function.get("arguments") or ""))
-        elif index in self._positions:
-            events.append(ToolCallDelta(self._positions[index], arguments=function.get("arguments") or ""))
+        elif index in self._positions and (arguments := function.get("arguments")):
+            events.append(ToolCallDelta(self._positions[index], arguments=arguments))
 
     def _end(self, document: dict[str, Any], delta: Mapping[str, Any], events: list[Event]) -> None:
         if delta.get("error"):

@@ -230,7 +230,8 @@ class GeminiDecoder(JSONStreamDecoder):
             if part.extra:
                 events.append(PartDone(Text("", part.extra), choice))
         elif isinstance(part, Reasoning):
-            events.append(ReasoningDelta(part.text, part.signature, choice=choice))
+            if part.text or part.signature:
+                events.append(ReasoningDelta(part.text, part.signature, choice=choice))
         elif isinstance(part, ToolCall):
             arguments = dump_json(part.arguments).decode()
             events.append(ToolCallDelta(self._calls[choice], part.id, part.name, arguments, choice, part.extra))
