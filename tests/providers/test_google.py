@@ -284,6 +284,12 @@ class TestContents:
         )
         assert contents(Message.user("A"), said)[1]["parts"] == [{"text": "Yes."}]
 
+    def test_empty_text_of_a_user_is_said(self) -> None:
+        """It is the whole question; beside other parts, and from the model, empty text is left out."""
+        assert contents(Message.user("")) == [{"role": "user", "parts": [{"text": ""}]}]
+        assert contents(Message.user("A"), Message.user("")) == [{"role": "user", "parts": [{"text": "A"}]}]
+        assert contents(Message.user("A"), Message.assistant("")) == [{"role": "user", "parts": [{"text": "A"}]}]
+
 
 # ---------------------------------------------------------------------------------------------------- answers
 
