@@ -58,6 +58,7 @@ CODES: Mapping[str, tuple[type[LLMError], Recovery]] = {
     "billing_hard_limit_reached": (QuotaExceededError, Recovery.OTHER_KEY),
     "billing_not_active": (QuotaExceededError, Recovery.OTHER_KEY),
     "billing_error": (QuotaExceededError, Recovery.OTHER_KEY),
+    "quota_exceeded": (QuotaExceededError, Recovery.OTHER_KEY),
     "insufficient_credits": (QuotaExceededError, Recovery.OTHER_KEY),
     "invalid_api_key": (AuthenticationError, Recovery.OTHER_KEY),
     "api_key_invalid": (AuthenticationError, Recovery.OTHER_KEY),

@@ -16,6 +16,7 @@ from llmkit.errors import (
     ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
+    QuotaExceededError,
     RateLimitError,
     ServerError,
 )
@@ -536,6 +537,25 @@ class TestErrors:
             assert type(error) is expected
             assert (error.status, error.message, error.provider) == (status, said, "google")
             assert error.vendor_code == ("API_KEY_INVALID" if details else word)
+
+    @pytest.mark.parametrize(
+        ("violations", "expected"),
+        [
+            ([{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}], RateLimitError),
+            ([{"quotaId": "GenerateContentInputTokensPerModelPerMinute-FreeTier"}, "?"], RateLimitError),
+            ([{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}], QuotaExceededError),
+            ([{"quotaMetric": "x.googleapis.com/generate_content_requests_per_day"}], QuotaExceededError),
+            ([{"quotaId": "RequestsPerMinute"}, {"quotaId": "InputTokensPerModelPerDay"}], QuotaExceededError),
+            ([{"quotaId": None}], RateLimitError),
+            ("many", RateLimitError),
+        ],
+    )
+    def test_quota_of_a_day_and_of_a_minute(self, violations: Any, expected: type[LLMError]) -> None:
+        """https://ai.google.dev/gemini-api/docs/rate-limits: a day's quota comes back at midnight, a minute's soon."""
+        failure = {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}
+        said = {"code": 429, "message": "You exceeded your current quota", "status": "RESOURCE_EXHAUSTED"}
+        error = PROVIDER.error(reply({"error": {**said, "details": [failure, RETRY]}}, 429))
+        assert (type(error), error.retry_after) == (expected, 34.5)
 
     def test_wait_that_the_body_asks_for(self) -> None:
         body = {
