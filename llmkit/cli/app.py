@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -81,6 +82,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: the command line without the program's name; default the process's.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an answer may hold what the terminal's encoding, or any, cannot say
+            stream.reconfigure(errors="backslashreplace")
     state = State()
     with warnings.catch_warnings():
         warnings.showwarning = _warn  # type: ignore[assignment]
