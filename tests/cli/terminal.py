@@ -20,18 +20,20 @@ class Terminal:
     def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         self.seen = ""
         self.status: int | None = None
+        self._known = 0
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
             os.execvpe(command[0], list(command), dict(env))
 
     def until(self, text: str, seconds: float = 15) -> str:
-        """Read until ``text`` has come; what came since the last call."""
-        start = len(self.seen)
+        """Read until ``text`` has come; what came since the text that was waited for before."""
+        start = self._known
         end = time.monotonic() + seconds
-        while text not in self.seen[start:]:
+        while (found := self.seen.find(text, start)) < 0:
             if not self._read(end):
                 raise AssertionError(f"{text!r} did not come; there came {self.seen[start:]!r}")
-        return self.seen[start:]
+        self._known = found + len(text)
+        return self.seen[start : self._known]
 
     def type(self, data: bytes | str) -> None:
         """Press keys."""

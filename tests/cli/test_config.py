@@ -127,4 +127,4 @@ base_url = "{base_url}"
     done = program("generate", "-c", file, "-t", "summary", "one two three", "--json", env=clean_environment())
 
     answer = json.loads(done.stdout)
-    assert (answer["text"], answer["finish_reason"], answer["instance"]) == ("one two ", "length", "claude")
+    assert (answer["text"], answer["finish_reason"], answer["instance"]) == ("one two", "length", "claude")

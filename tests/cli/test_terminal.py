@@ -74,8 +74,10 @@ def test_chat_goes_on_after_ctrl_c(slow: Simulator, tmp_path: Path):
         terminal.until("> ")
         terminal.type(CTRL_C)
         terminal.until("Ctrl-D ends")
+        terminal.until("> ")
         terminal.type(f"/save {saved}\r")
         terminal.until("4 messages")
+        terminal.until("> ")
         terminal.type(CTRL_D)
 
         assert terminal.finish() == 0
