@@ -111,7 +111,9 @@ def test_a_file_that_is_not_there(program: Program):
 def test_generate_with_a_file(program: Program, tmp_path: Path):
     """A task's defaults are used, and the instance that serves it."""
     base_url = program.simulator.base_url("anthropic")
-    file = written(tmp_path, f"""
+    file = written(
+        tmp_path,
+        f"""
 [[tasks]]
 name = "summary"
 max_tokens = 2
@@ -123,7 +125,8 @@ model = "claude-haiku-4-5"
 api_key = "k1"
 tasks = ["summary"]
 base_url = "{base_url}"
-""")
+""",
+    )
     done = program("generate", "-c", file, "-t", "summary", "one two three", "--json", env=clean_environment())
 
     answer = json.loads(done.stdout)

@@ -11,9 +11,7 @@ import pytest
 from tests.cli.conftest import KEY, Program, clean_environment
 
 MODEL = ("-m", "openai/gpt-4o-mini")
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
-)
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
 
 
 def test_piped_is_the_answer_alone(program: Program):
@@ -51,7 +49,7 @@ def test_a_stream_as_json_is_one_event_to_a_line(program: Program):
 
     events = [json.loads(row) for row in done.stdout.splitlines()]
     assert "".join([event["text"] for event in events if event["type"] == "text"]) == "one two three"
-    assert [event["type"] for event in events][0::len(events) - 1] == ["started", "completion"]
+    assert [event["type"] for event in events][0 :: len(events) - 1] == ["started", "completion"]
     assert events[-1]["text"] == "one two three"
 
 
@@ -95,7 +93,8 @@ def test_base_url(program: Program):
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [("400", 1), ("404", 1), ("401", 4), ("403", 4), ("quota", 4), ("429", 5), ("500", 5), ("reset", 5), ("html", 1)]
+    ("fault", "code"),
+    [("400", 1), ("404", 1), ("401", 4), ("403", 4), ("quota", 4), ("429", 5), ("500", 5), ("reset", 5), ("html", 1)],
 )
 def test_exit_codes(program: Program, fault: str, code: int):
     """Each kind of failure has its code, and one line on standard error that shows no key."""

@@ -57,7 +57,9 @@ def test_models_on_a_terminal_are_a_table(program: Program):
 
 
 def test_simulate_serves_until_ctrl_c():
-    with Terminal([*PROGRAM, "simulate", "--port", "0", "--rate-limit", "k=1", "--fault", "slow:0"], clean_environment()) as terminal:
+    with Terminal(
+        [*PROGRAM, "simulate", "--port", "0", "--rate-limit", "k=1", "--fault", "slow:0"], clean_environment()
+    ) as terminal:
         said = terminal.until("\nopenai ") + terminal.until("xai")
         found = re.search(r"openai +(http://127\.0\.0\.1:\d+/openai/v1)", said)
         assert found is not None

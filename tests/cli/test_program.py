@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import llmkit
+from llmkit.cli.app import run
 from tests.cli.conftest import PROGRAM, Program, clean_environment, vendor_environment
 
 COMMANDS = ("chat", "config", "config check", "demo", "generate", "models", "plugins", "simulate")
@@ -36,16 +37,15 @@ def test_version(program: Program):
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help(program: Program, command: str):
-    done = program(*command.split(), "--help")
-
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"Usage: llmkit {command}".strip())
+def test_help(command: str, capsys: pytest.CaptureFixture[str]):
+    assert run([*command.split(), "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: llmkit {command}".strip())
 
 
-def test_no_command_is_wrong_usage(program: Program):
-    assert program().returncode == 2
-    assert program("nonsense").returncode == 2
+def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]):
+    assert run([]) == 2
+    assert run(["nonsense"]) == 2
+    assert capsys.readouterr().err.endswith("error: No such command 'nonsense'.\n")
 
 
 def test_help_loads_no_transport():
@@ -141,5 +141,7 @@ def test_plugins_of_others_are_listed(program: Program, tmp_path: Path):
     listed = program("plugins", env=env)
     loaded = program("plugins", "--load", env=env)
 
-    assert ["llmkit.providers", "echo", "llmkit_echo", "1.2", "llmkit_echo:Echo"] in [row.split() for row in listed.stdout.splitlines()]
+    assert ["llmkit.providers", "echo", "llmkit_echo", "1.2", "llmkit_echo:Echo"] in [
+        row.split() for row in listed.stdout.splitlines()
+    ]
     assert (loaded.returncode, loaded.stderr) == (0, "")
