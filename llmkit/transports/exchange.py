@@ -24,7 +24,7 @@ class Exchange:
         self.fresh_only = False
         """Take no connection that has been used before."""
         self.killed: str | None = None
-        """Why llmkit itself broke the connection: ``timeout`` or ``closed``."""
+        """Why llmkit itself broke the connection: ``timeout``, ``closed`` (the client) or ``dropped`` (the reply)."""
 
     @property
     def phase(self) -> str:
