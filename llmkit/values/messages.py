@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.base import Value
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def parts(content: Content) -> tuple[Part, ...]:
 
 def _check_role(message: Any, attribute: Any, role: Any) -> None:
     if role not in ROLES:
-        raise InvalidRequestError(f"Message.role: expected one of {', '.join(ROLES)}; got {role!r}")
+        raise InvalidRequestError(f"Message.role: expected one of {', '.join(ROLES)}; got {shown(role)}")
 
 
 @attrs.frozen(eq=False, repr=False)
