@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 PROVIDERS_OWN = (Exception, SystemExit)
 """What a provider's own mistakes raise; an interrupt or a cancelled task is nobody's mistake."""
+BODIES = (bytes, type(None))
 ANSWERS: Mapping[type[Call[Any]], type] = {ChatCall: Completion, EmbedCall: Embeddings, ModelsCall: ModelList}
 """The type of each call's answer; a raw call's may be anything."""
 
@@ -130,6 +131,8 @@ def _guarded(route: Route, what: str, method: Callable[..., T], *given: Any) -> 
 def _sendable(route: Route, request: Any) -> HttpRequest:
     if not isinstance(request, HttpRequest):
         raise _mistaken(route, f"made {type(request).__name__}, not an HttpRequest")
+    if request.body.__class__ not in BODIES:
+        raise _mistaken(route, f"made a request whose body is {type(request.body).__name__}, not bytes")
     return request
 
 
