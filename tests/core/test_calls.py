@@ -110,6 +110,19 @@ def test_tenacity_policies(colour: Colour, policy: Any, tries: int, seconds: flo
         assert len(sent(client)) == turn * tries
 
 
+def test_a_refusal_that_lets_no_key_rest_is_counted(colour: Colour, monkeypatch: pytest.MonkeyPatch):
+    """A vendor's error that asks for another key without a reason to rest this one does not make a call go round for ever."""
+    from llmkit import Recovery
+    from llmkit.provider import Provider
+
+    monkeypatch.setattr(Provider, "error", lambda self, reply: ServerError("x", recovery=Recovery.OTHER_KEY))
+    client = colour.scripted(lambda request: refusal(500), [openai()], retries=2)
+    monkeypatch.setattr(type(client.core.router.routes()[0].provider), "error", Provider.error)
+    with pytest.raises(ServerError):
+        client.generate("q")
+    assert len(sent(client)) <= 3
+
+
 def test_deadline_is_stronger_than_the_policy(colour: Colour):
     """A pause that would pass the deadline is not begun."""
     policy = tenacity.Retrying(stop=tenacity.stop_never, wait=tenacity.wait_fixed(4))
