@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from llmkit.errors import LLMError, UnsupportedParameterError
+from llmkit.errors import LLMError, Recovery, UnsupportedParameterError
 from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.instances import Instance
@@ -93,6 +93,8 @@ class Provider:
     """Settings of this provider alone, with a sentence about each; any other name is a configuration error."""
     endpoints: ClassVar[tuple[str, ...]] = ()
     """Path ends that turn the API root into a full endpoint; taken off a ``base_url`` that has one."""
+    statuses: ClassVar[Mapping[int, tuple[type[LLMError], Recovery]]] = {}
+    """HTTP statuses that mean at this vendor what they mean nowhere else, and what may help."""
 
     def __init__(self, **_: Any) -> None:
         """Providers are made once, without arguments."""
@@ -183,7 +185,7 @@ class Provider:
         """
         message, codes = error_fields(reply.body)
         return error_for(
-            reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body
+            reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body, own=self.statuses
         )
 
     # ------------------------------------------------------------------------------------------- what is possible

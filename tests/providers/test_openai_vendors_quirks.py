@@ -14,6 +14,7 @@ from llmkit.errors import (
     ModelNotFoundError,
     OverloadedError,
     QuotaExceededError,
+    Recovery,
     ServerError,
     UnsupportedParameterError,
 )
@@ -139,6 +140,12 @@ def test_groq_reports_a_call_that_went_wrong_as_a_bad_request():
         type(broken(sse(b'event: error\ndata: {"error": {"message": "x", "code": "tool_use_failed"}}'), Groq())[1])
         is InvalidRequestError
     )
+
+
+def test_groq_without_room_for_flex_requests_is_tried_again():
+    """https://console.groq.com/docs/flex-processing"""
+    error = Groq().error(reply({"error": {"message": "Flex tier capacity exceeded", "type": "capacity_exceeded"}}, 498))
+    assert (type(error), error.recovery, error.vendor_code) == (OverloadedError, Recovery.RETRY, "capacity_exceeded")
 
 
 @pytest.mark.parametrize(("model", "strict"), [("openai/gpt-oss-20b", True), ("llama-3.3-70b-versatile", None)])
