@@ -54,7 +54,8 @@ class Trail:
             self.tried.keys.update(lease.route.keys.keys)
         if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
             self.tried.routes.add(lease.route)
-        pause = self._counted(kit, error, now) if error.recovery is Recovery.RETRY else 0.0
+        counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and lease.key.rest_until <= now)
+        pause = self._counted(kit, error, now) if counted else 0.0
         if kit.router.untried(self.call, self.tried, now):
             return 0.0
         if error.recovery is Recovery.OTHER_INSTANCE:

@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from llmkit.errors import (
-    AuthenticationError,
     ConfigError,
     LLMError,
     NoInstanceAvailable,
-    PermissionDeniedError,
     QueueFullError,
-    QuotaExceededError,
-    RateLimitError,
     did_you_mean,
 )
 from llmkit.policy.keys import Key, KeyPool, KeyState
+from llmkit.policy.reasons import why_not
 from llmkit.policy.strategies import Strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import Call
@@ -386,7 +383,7 @@ class Router:
         resting = [route for route in routes if route.keys.soonest() > now]
         full = [route for route in routes if route.keys.soonest() <= now]
         until = min((rest for route in routes if (rest := route.keys.next_rest_end(now)) is not None), default=None)
-        parked = Parked(waiter, until, bool(full), _why(resting, now, until))
+        parked = Parked(waiter, until, bool(full), why_not(resting, now, until))
         self._pending[id(parked)] = parked
         for route in full:
             while route.waiting and route.waiting[0].gone:
@@ -396,27 +393,3 @@ class Router:
 
 
 NOTHING_TRIED = Tried()
-
-
-def _why(resting: list[Route], now: float, until: float | None) -> LLMError:
-    """The error for a call that nothing can serve, from the reasons for which the keys rest."""
-    keys = [key for route in resting for key in route.keys.keys if key.resting is not None]
-    labels = ", ".join(key.label for key in keys[:10]) + (", …" if len(keys) > 10 else "")
-    seconds = None if until is None else max(0.0, until - now)
-    reasons = [key.resting for key in keys if key.resting is not None]
-    for cls, said in (
-        (AuthenticationError, "every key was refused"),
-        (PermissionDeniedError, "every key lacks the permission"),
-        (QuotaExceededError, "every key is out of quota"),
-        (RateLimitError, "every key is rate limited"),
-    ):
-        if reasons and all(isinstance(reason, cls) for reason in reasons):
-            first = reasons[0]
-            return cls(
-                f"{said}: {labels} ({first.message})",
-                provider=first.provider,
-                status=first.status,
-                vendor_code=first.vendor_code,
-                retry_after=seconds,
-            )
-    return NoInstanceAvailable(f"nothing can serve the call now; resting keys: {labels or 'none'}", retry_after=seconds)

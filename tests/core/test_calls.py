@@ -110,6 +110,19 @@ def test_tenacity_policies(colour: Colour, policy: Any, tries: int, seconds: flo
         assert len(sent(client)) == turn * tries
 
 
+def test_a_refusal_that_lets_no_key_rest_is_counted(colour: Colour, monkeypatch: pytest.MonkeyPatch):
+    """A vendor's error that asks for another key without a reason to rest this one does not make a call go round for ever."""
+    from llmkit import Recovery
+    from llmkit.provider import Provider
+
+    monkeypatch.setattr(Provider, "error", lambda self, reply: ServerError("x", recovery=Recovery.OTHER_KEY))
+    client = colour.scripted(lambda request: refusal(500), [openai()], retries=2)
+    monkeypatch.setattr(type(client.core.router.routes()[0].provider), "error", Provider.error)
+    with pytest.raises(ServerError):
+        client.generate("q")
+    assert len(sent(client)) <= 3
+
+
 def test_deadline_is_stronger_than_the_policy(colour: Colour):
     """A pause that would pass the deadline is not begun."""
     policy = tenacity.Retrying(stop=tenacity.stop_never, wait=tenacity.wait_fixed(4))
@@ -583,6 +596,58 @@ def test_batch_keeps_order_and_errors(colour: Colour):
         client.batch(["a"], concurrency=0)
 
 
+def test_as_completed_takes_requests_as_it_goes(colour: Colour):
+    """Answers come with their positions, from an endless iterable too."""
+    client = colour.scripted(answer(), [openai()])
+    found = client.client.as_completed(itertools.repeat("q"))
+    if colour.sync:
+        assert [next(found)[0] for _ in range(3)] == [0, 1, 2]
+        found.close()
+        return
+
+    async def some() -> list[int]:
+        positions = []
+        async for position, _ in found:
+            positions.append(position)
+            if position == 2:
+                break
+        await found.aclose()
+        return positions
+
+    assert colour.run(some()) == [0, 1, 2]
+
+
+def test_clients_from_settings(colour: Colour):
+    """The ways to make a client give one of its own class; as a context manager it closes itself."""
+    cls = llmkit.Client if colour.sync else llmkit.AsyncClient
+    toml = '[[instances]]\nprovider = "openai"\nmodel = "m"\napi_key = "sk-from-toml-1"\n\n[settings]\nplugins = []\n'
+    made = [cls.from_config_str(toml), cls.builder().add_instance("openai", "m", "sk-from-builder-1").build()]
+    assert [[instance.model for instance in client.instances] for client in made] == [["m"], ["m"]]
+
+    async def use(client: Any) -> None:
+        async with client as same:
+            assert same is client
+
+    for client in made:
+        assert type(client) is cls
+        if colour.sync:
+            with client as same:
+                assert same is client
+        else:
+            colour.run(use(client))
+
+
+def test_clients_from_files_and_the_environment(colour: Colour, tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    cls = llmkit.Client if colour.sync else llmkit.AsyncClient
+    file = tmp_path / "llmkit.toml"
+    file.write_text('[[instances]]\nprovider = "openai"\nmodel = "m"\napi_key = "sk-from-toml-1"\n')
+    file.chmod(0o600)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-environment")
+    for client in (cls.from_config(file), cls.from_env()):
+        assert type(client) is cls
+        colour.run(client.close())
+
+
 def test_embed_models_and_raw_requests(colour: Colour):
     def script(request: HttpRequest) -> Any:
         if request.url.endswith("/embeddings"):
@@ -674,7 +739,7 @@ def test_first_event_and_idle_count_data_only(colour: Colour):
     pings = [item for _ in range(99) for item in (5.0, b": ping\n\n")]
     replies = [chunks(*pings), chunks("a", *pings)]
     client = colour.scripted(lambda request: replies.pop(0), [openai()], timeouts=Timeouts(first_event=12, idle=20))
-    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:
+    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:  # noqa: PT012
         assert client.runtime.clock == pytest.approx(12, abs=0.6)
         list(stream)
     assert caught.value.attempts[0].error.phase == "first_event"
