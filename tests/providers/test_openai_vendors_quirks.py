@@ -109,6 +109,15 @@ def test_deepseek_errors(status: int, expected: type[LLMError]):
     assert type(DeepSeek().error(reply(body, status))) is expected
 
 
+@pytest.mark.parametrize(
+    ("effort", "fields"), [("none", {"thinking": {"type": "disabled"}}), ("high", {"reasoning_effort": "high"})]
+)
+def test_deepseek_is_kept_from_thinking_by_its_own_field(effort: str, fields: dict[str, Any]):
+    """https://api-docs.deepseek.com/guides/thinking_mode"""
+    body = sent(chat(reasoning_effort=effort), DeepSeek())
+    assert {name: body.get(name) for name in ("thinking", "reasoning_effort") if name in body} == fields
+
+
 def test_deepseek_has_no_schemas_pictures_and_embeddings():
     call = chat(Message.user(Image(data=PNG)), response_format=JsonSchema(SCHEMA))
     assert DeepSeek().unsupported(call, Instance("deepseek", "deepseek-chat")) == ("json_schema", "images")
