@@ -261,6 +261,14 @@ def test_perplexity_has_chat_at_its_root_and_embeddings_under_v1(path: str):
     assert Perplexity().encode(embed(), instance).url == "https://api.perplexity.ai/v1/embeddings"
 
 
+def test_perplexity_counts_thinking_beside_what_it_writes():
+    """https://docs.perplexity.ai/getting-started/pricing: reasoning tokens have their own price."""
+    usage = {"prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40, "reasoning_tokens": 100, "citation_tokens": 9}
+    assert decoded(answer(usage=usage), Perplexity()).usage == Usage(33, 107, 140, reasoning_tokens=100)
+    plain = {"prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40}
+    assert decoded(answer(usage=plain), Perplexity()).usage == Usage(33, 7, 40)
+
+
 def test_perplexity_has_neither_tools_nor_free_json():
     call = chat(tools=[Tool("f")], tool_choice="auto", response_format="json", seed=1)
     assert Perplexity().unsupported(call, Instance("perplexity", "sonar")) == ("seed", "tools", "tool_choice", "json")
