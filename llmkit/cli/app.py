@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ from llmkit.errors import ConfigError, LLMError
 COMMANDS = ("chat", "config", "demo", "generate", "models", "plugins", "simulate")
 
 
+class ReaderGone(Exception):
+    """Nobody reads the output any more. Raised in the place of BrokenPipeError, of which click makes an exit code of its own."""
+
+
 class Program(click.Group):
     """A group whose own commands are imported by name; plugins add theirs in the ordinary way."""
 
@@ -31,6 +36,18 @@ class Program(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = import_module(f"llmkit.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        :raises ReaderGone: if nobody reads its output.
+        """
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+        return result
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a plugin's command, unless the program has one of that name."""
@@ -81,16 +98,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: the command line without the program's name; default the process's.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an answer may hold what the terminal's encoding, or any, cannot say
+            stream.reconfigure(errors="backslashreplace")
     state = State()
     with warnings.catch_warnings():
         warnings.showwarning = _warn  # type: ignore[assignment]
         try:
-            code = _run(state, arguments)
-            sys.stdout.flush()
-        except BrokenPipeError:
+            return _run(state, arguments)
+        except (ReaderGone, BrokenPipeError):
             drop_output()
             return ExitCode.BROKEN_PIPE
-    return code
 
 
 def _run(state: State, arguments: Sequence[str] | None) -> int:

@@ -54,7 +54,7 @@ def _instance(model: str) -> Instance:
     provider, slash, name = model.partition("/")
     if not slash:
         raise ConfigError(f"--model: expected provider/model, got {model!r}")
-    return Instance(provider, name)
+    return Instance(provider, name, name=provider)
 
 
 def _models() -> list[str]:

@@ -46,7 +46,7 @@ def said(title: str, prompt: str, answer: Completion) -> None:
             (f"{title:<10}", "bold cyan"),
             ("→ ", "dim"),
             (f"{answer.instance}", "green"),
-            (f"  {answer.provider}  {key}  {used.total_tokens} tokens  {seconds * 1000:.0f} ms", "dim"),
+            (f"  {answer.model}  {key}  {used.total_tokens} tokens  {seconds * 1000:.0f} ms", "dim"),
         ),
         soft_wrap=True,
     )

@@ -102,7 +102,10 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
 
 def _decoder(call: ChatCall, headers: Mapping[str, str], route: Route) -> StreamDecoder:
     try:
-        return route.provider.decoder(call, headers)
+        decoder = route.provider.decoder(call, headers)
+        if not hasattr(decoder, "complete") or not callable(decoder.feed):
+            raise TypeError(f"decoder returned {type(decoder).__name__}")
+        return decoder
     except LLMError:
         raise
     except PROVIDERS_OWN as problem:

@@ -336,7 +336,8 @@ class Router:
             able = [route for route in able if route not in tried.routes] or able
         if not able:
             return None
-        return self._give(able[0] if len(able) == 1 else self._chosen(able, now), now, tried)
+        # a strategy is told of turns that leave no choice too, or it would give the same instance the next one as well
+        return self._give(able[0] if len(routes) == 1 else self._chosen(able, now), now, tried)
 
     def _chosen(self, able: list[Route], now: float) -> Route:
         """The strategy's choice; the first where a strategy of somebody's own fails or chooses what it was not offered."""
