@@ -57,7 +57,10 @@ class StreamDecoder(Protocol):
     """True once the vendor's terminal event, or a finish reason, has come."""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data``, cut anywhere, completes.
+        """The events that ``data``, cut anywhere, completes; ``data`` may be empty.
+
+        An error that follows events in the same bytes does not take them away: the events are given now, and the next call,
+        :meth:`feed` (also of no bytes) or :meth:`finish`, raises it.
 
         :raises LLMError: the vendor's error inside the stream, or :class:`~llmkit.errors.InvalidResponseError`.
         """
