@@ -23,15 +23,16 @@ def why_not(resting: list[Route], now: float, until: float | None) -> LLMError:
     labels = ", ".join(key.label for key in keys[:10]) + (", …" if len(keys) > 10 else "")
     seconds = None if until is None else max(0.0, until - now)
     reasons = [key.resting for key in keys if key.resting is not None]
-    for cls, said in (
-        (AuthenticationError, "every key was refused"),
-        (PermissionDeniedError, "every key lacks the permission"),
-        (QuotaExceededError, "every key is out of quota"),
-        (RateLimitError, "every key is rate limited"),
-    ):
-        if reasons and all(isinstance(reason, cls) for reason in reasons):
-            first = reasons[0]
-            return cls(
+    kinds: tuple[tuple[tuple[type[LLMError], ...], str], ...] = (
+        ((PermissionDeniedError,), "every key lacks the permission"),
+        ((AuthenticationError, PermissionDeniedError), "every key was refused"),
+        ((QuotaExceededError,), "every key is out of quota"),
+        ((RateLimitError,), "every key is rate limited"),
+    )
+    for classes, said in kinds:
+        if reasons and all(isinstance(reason, classes) for reason in reasons):
+            first = next(reason for reason in reasons if isinstance(reason, classes[0]))
+            return classes[0](
                 f"{said}: {labels} ({first.message})",
                 provider=first.provider,
                 status=first.status,

@@ -63,6 +63,10 @@ class Route:
         limit = self.instance.max_concurrency
         return limit is None or self.in_flight < limit
 
+    def lives(self, tried: Tried) -> bool:
+        """Whether it may still serve a call that has ``tried`` things."""
+        return not tried.dead or self.keys.keys[0] not in tried.dead
+
     def serves(self, model: str) -> bool:
         """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
         return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
@@ -110,6 +114,12 @@ class Tried:
 
     routes: set[Route] = attrs.field(factory=set)
     keys: set[Key] = attrs.field(factory=set)
+    dead: set[Key] = attrs.field(factory=set)
+    """The keys of instances that can never serve this call."""
+
+    def again(self) -> Tried:
+        """What is out of the question when all has been tried once."""
+        return Tried(keys=set(self.dead), dead=self.dead) if self.dead else NOTHING_TRIED
 
 
 class Router:
@@ -218,10 +228,11 @@ class Router:
                 if (lease := self._lease_from(routes, tried, now)) is not None:
                     return lease
             if tried.keys:
+                again = tried.again()
                 for routes in tiers:
-                    if (lease := self._lease_from(routes, NOTHING_TRIED, now)) is not None:
+                    if (lease := self._lease_from(routes, again, now)) is not None:
                         return lease
-            return self._park([route for routes in tiers for route in routes], now, waiter())
+            return self._park([route for routes in tiers for route in routes if route.lives(tried)], now, waiter())
 
     def untried(self, call: Call[Any], tried: Tried, now: float) -> bool:
         """Whether something that the call has not tried could serve it right now."""
@@ -229,6 +240,11 @@ class Router:
             return any(
                 route.has_room() and route.keys.has(now, tried.keys) for routes in self._candidates(call) for route in routes
             )
+
+    def alive(self, call: Call[Any], tried: Tried) -> bool:
+        """Whether anything is left that may serve the call, now or later."""
+        with self._lock:
+            return any(route.lives(tried) for routes in self._candidates(call) for route in routes)
 
     def release(self, lease: Lease, now: float, error: LLMError | None, answered: bool) -> None:
         """See :meth:`Lease.release`."""

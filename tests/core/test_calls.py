@@ -239,10 +239,21 @@ def test_all_failed(colour: Colour):
     with pytest.raises(AllInstancesFailed) as caught:
         client.generate("q")
 
-    assert [failure.instance for failure in caught.value.failures] == ["a", "b"]
+    assert [failure.instance for failure in caught.value.failures] == ["a", "b", "a"]
     assert "a: a is ill" in str(caught.value)
     assert "b: b has it not" in str(caught.value)
-    assert len(caught.value.attempts) == 2
+    assert len(caught.value.attempts) == 3
+
+
+def test_an_instance_without_the_model_ends_nothing(colour: Colour):
+    """An instance that can never serve the call is not asked twice, and the retries of the others are not lost by it."""
+    ill = iter([refusal(500), refusal(503)])
+    client = colour.scripted(by_host(a=lambda request: next(ill, chat("well again")), b=refusal(404)), at("a", "b"), retries=2)
+
+    completion = client.generate("q")
+
+    assert completion.text == "well again"
+    assert [attempt.instance for attempt in completion.attempts] == ["a", "b", "a", "a"]
 
 
 def test_fallbacks_come_after_the_callers_own(colour: Colour):
