@@ -772,3 +772,14 @@ def test_the_base_is_no_client():
     with pytest.raises(TypeError, match="make a Client or an AsyncClient"):
         Face(plugins=[])
     assert Client(plugins=[]).as_async().as_sync()._core
+
+
+@pytest.mark.parametrize(("given", "limit"), [({}, 5), ({"max_concurrency_per_key": 2}, 2)])
+def test_a_pool_of_keys_from_the_environment_has_a_limit(colour: Colour, given: dict[str, int], limit: int):
+    """Keys that come as a list from the environment take five calls each at once, unless the instance says otherwise; one key
+    there, and keys given in code, have no limit."""
+    environ = {"OPENAI_API_KEYS": "sk-first-key-1,sk-second-key-2", "MISTRAL_API_KEY": "sk-only-key-3"}
+    instances = [Instance("openai", "m", **given), Instance("mistral", "m"), openai("sk-a-key-1", "sk-b-key-2", name="code")]
+    client = colour.scripted(answer(), instances, environ=environ)
+
+    assert [instance.max_concurrency_per_key for instance in client.instances] == [limit, None, None]
