@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import threading
+import warnings
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from llmkit.arguments import listed, of_type, one_of, positive, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError
@@ -26,6 +28,7 @@ from llmkit.provider import Provider
 from llmkit.values.calls import OnUnsupported
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
+from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.runtime import Runtime
@@ -63,30 +66,31 @@ class Core:
         environ: Mapping[str, str] | None,
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
-        self._environ = environ
+        if environ is not None:
+            of_type("environ", environ, Mapping)  # type: ignore[type-abstract]
+        self._environ: Callable[[], Mapping[str, str]] = lambda: os.environ if environ is None else environ
+        """A function, since what it gives holds keys."""
         self._lock = threading.RLock()
-        self._ready: set[str] = set()
+        self._ready: dict[str, str] = {}
         self.retries = check_retries(retries)
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
         self.timeout = positive("timeout", timeout)
-        self.timeouts = timeouts.over(DEFAULT_TIMEOUTS)
+        self.timeouts = of_type("timeouts", timeouts, Timeouts).over(DEFAULT_TIMEOUTS)
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
-        named = None if plugins is None else list(plugins)
+        named = None if plugins is None else listed("plugins", plugins, object)
         names = [plugin for plugin in named or () if isinstance(plugin, str)]
         objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
         self.ledger = Ledger()
-        self.router = Router(self._strategy(strategy), tasks, max_pending)
-        for instance in instances:
+        self.router = Router(self._strategy(strategy), listed("tasks", tasks, Task), whole("max_pending", max_pending))
+        for instance in listed("instances", instances, Instance):
             self.add(instance)
-        self.default_model = default_model
-        self.fallbacks = tuple(fallbacks)
-        for model in filter(None, (default_model, *self.fallbacks)):
-            self.ensure(model)
+        self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
+        self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
@@ -124,8 +128,11 @@ class Core:
 
     def _completed(self, instance: Instance, provider: Provider) -> Instance:
         """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
-        environ = os.environ if self._environ is None else self._environ
+        environ = self._environ()
         where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+        for name in ("rpm", "tpm"):
+            if getattr(instance, name) is not None:
+                raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
         unknown = [name for name in instance.settings if name not in provider.settings]
         if unknown:
             known = ", ".join(provider.settings) or "none"
@@ -148,8 +155,12 @@ class Core:
     def _from_sources(self, provider: Provider) -> tuple[Secret, ...]:
         for sources in self.hooks.registered["secret_sources"]:
             for source in sources:
-                if key := source(provider.name):
-                    return (Secret(key),)
+                try:
+                    if key := source(provider.name):
+                        return (key if isinstance(key, Secret) else Secret(key),)
+                except Exception as problem:
+                    said = describe(problem)
+                    warnings.warn(f"secret source {source!r}, asked for {provider.name}: {said}", RuntimeWarning, stacklevel=2)
         return ()
 
     def _free_name(self, wanted: str) -> str:
@@ -164,34 +175,38 @@ class Core:
             self._ready.clear()
             self.router.remove(name)
 
-    def ensure(self, model: str) -> None:
+    def ensure(self, model: str) -> str:
         """Make sure that some instance serves ``model``: a configured one, one that serves any model of that provider, or one
         made on demand with the key in the environment.
 
+        :returns: the name by which instances know the model, with the provider's own name for an alias of it.
         :raises ConfigError: if there is none and none can be made.
         """
-        if model in self._ready:
-            return
+        known = self._ready.get(model)
+        if known is not None:
+            return known
         with self._lock:
-            if not any(route.serves(model) for route in self.router.routes()):
-                self._make(model)
+            provider, bare = split_model(model, REGISTRY.names())
+            own = model if provider is None else f"{provider}/{bare}"
+            names = [name for name in (model, own) if any(route.serves(name) for route in self.router.routes())]
+            if not names:
+                self._make(provider, bare)
             if len(self._ready) > 10_000:
                 self._ready.clear()
-            self._ready.add(model)
+            self._ready[model] = names[0] if names else own
+            return self._ready[model]
 
-    def _make(self, model: str) -> None:
-        known = REGISTRY.names()
-        provider, bare = split_model(model, known)
-        any_model = [route for route in self.router.routes() if route.instance.model == ANY_MODEL]
-        fitting = [route for route in any_model if provider in (None, route.instance.provider)]
+    def _make(self, provider: str | None, bare: str) -> None:
+        wanted = provider or provider_for(bare)
+        any_model = [route for route in self.router.routes() if route.instance.model == ANY_MODEL and not route.on_demand]
+        fitting = [route for route in any_model if route.instance.provider == wanted] or ([] if provider else any_model)
         if fitting:
             instance = attrs.evolve(fitting[0].instance, model=bare, name=f"{fitting[0].name}:{bare}")
             self.add(instance, on_demand=True)
             return
-        provider = provider or provider_for(bare)
-        if provider is None:
-            raise ConfigError(f"model {model!r}: whose is it? Write provider/model; providers are {', '.join(known)}")
-        self.add(Instance(provider, bare), on_demand=True)
+        if wanted is None:
+            raise ConfigError(f"model {bare!r}: whose is it? Write provider/model; providers are {', '.join(REGISTRY.names())}")
+        self.add(Instance(wanted, bare), on_demand=True)
 
     def instance_for(self, provider_or_instance: str) -> str:
         """The name of an instance: the one of that name, else the provider's first, else one made on demand for any model."""
@@ -233,27 +248,8 @@ class Core:
         self.ledger.reset_lock()
 
 
-def positive(name: str, seconds: Any) -> float:
-    """``seconds`` if it is a number above 0.
-
-    :raises ConfigError: if it is not.
-    """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise ConfigError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
-    return seconds
-
-
-def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
-    """``value`` if it is one of ``words``.
-
-    :raises ConfigError: if it is not.
-    """
-    if value not in words:
-        raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
-    return value
-
-
 def _after_fork() -> None:
+    REGISTRY.reset_lock()
     for core in list(CORES):
         core.reset_after_fork()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -21,12 +23,24 @@ _client: Client | None = None
 _async_client: AsyncClient | None = None
 
 
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()  # another thread of the parent may have held the old one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def get_client() -> Client:
-    """The client that the package's functions share; made with defaults, and keys from the environment, if there is none yet."""
+    """The client that the package's functions share; made with defaults, and keys from the environment, if there is none yet. It is
+    closed when the process ends."""
     global _client
     with _lock:
         if _client is None:
             _client = Client()
+            atexit.unregister(reset_client)
+            atexit.register(reset_client)
         return _client
 
 

@@ -34,7 +34,7 @@ Every error holds its facts as attributes, can be pickled, and holds no key.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
@@ -160,6 +160,14 @@ def _rebuild(cls: type[LLMError], facts: dict[str, Any]) -> LLMError:
     Exception.__init__(error, facts.get("message", ""))
     error.__dict__.update(facts)
     return error
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for a wrong name, or nothing where no valid one is near."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(valid), 1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 class Problem(NamedTuple):

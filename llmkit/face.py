@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.assembly import ON_UNSUPPORTED, Core, one_of, positive
-from llmkit.errors import ConfigError, InvalidRequestError
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive
+from llmkit.assembly import Core
+from llmkit.errors import InvalidRequestError
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import Strategy
@@ -18,9 +19,7 @@ from llmkit.values.base import Value
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
 from llmkit.values.instances import Instance, Task, Timeouts
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
 from llmkit.values.requests import Prompt, Request
-from llmkit.values.tools import JsonSchema
 
 if TYPE_CHECKING:
     from llmkit.config.builder import Builder
@@ -28,34 +27,6 @@ if TYPE_CHECKING:
     from llmkit.runtime import Runtime
 
 Self = TypeVar("Self", bound="Face")
-
-
-_CALL_NAMES = frozenset(
-    (
-        "task",
-        "model",
-        "instance",
-        "system",
-        "tools",
-        "tool_choice",
-        "response_model",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "stop",
-        "seed",
-        "reasoning_effort",
-        "timeout",
-        "timeouts",
-        "retries",
-        "fallbacks",
-        "on_unsupported",
-        "tags",
-        "extra",
-    )
-)
-"""The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
-_OPTION_NAMES = frozenset(OPTION_NAMES) - {"response_format"}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -299,14 +270,13 @@ class Face:
                 stream=stream,
                 on_unsupported=core.on_unsupported,
             )
-        if not given.keys() <= _CALL_NAMES:
-            raise _unknown(given)
+        check_call(given)
         get = given.get
         model, instance = get("model"), get("instance")
         if model is None and instance is None:
             model = core.default_model
         if model is not None:
-            core.ensure(model)
+            model = core.ensure(model)
         timeouts = get("timeouts")
         return ChatCall(
             deadline=self._deadline(get("timeout")),
@@ -318,17 +288,14 @@ class Face:
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
             messages=conversation(prompt, get("system")),
-            options=_options(given),
+            options=call_options(given),
             stream=stream,
-            on_unsupported=one_of("on_unsupported", get("on_unsupported") or core.on_unsupported, ON_UNSUPPORTED),
+            on_unsupported=get("on_unsupported") or core.on_unsupported,
         )
 
     def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
-        if models is None:
-            return self._core.fallbacks
-        for model in models:
-            self._core.ensure(model)
-        return tuple(models)
+        core = self._core
+        return core.fallbacks if models is None else tuple([core.ensure(model) for model in models])
 
     def _request_call(self, request: Request | Prompt) -> ChatCall:
         if isinstance(request, Request):
@@ -338,13 +305,14 @@ class Face:
     def _embed_call(
         self, texts: str | Sequence[str], model: str | None, instance: str | None, given: Mapping[str, Any]
     ) -> EmbedCall:
-        listed = (texts,) if isinstance(texts, str) else tuple(texts)
+        check_embed({"model": model, "instance": instance, **given})
+        listed = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Sequence) else ()
         if not listed or not all(isinstance(text, str) for text in listed):
             raise InvalidRequestError("texts: expected text, or a list of at least one text")
         if model is None and instance is None:
             model = self._core.default_model
         if model is not None:
-            self._core.ensure(model)
+            model = self._core.ensure(model)
         return EmbedCall(
             deadline=self._deadline(given.get("timeout")),
             model=model,
@@ -360,7 +328,7 @@ class Face:
         return ModelsCall(deadline=self._deadline(timeout), instance=instance, timeouts=self._core.timeouts, page=page)
 
     def _raw_call(self, instance: str, method: str, path: str, json: Any, timeout: float | None) -> RawCall:
-        if "://" in path or not path.isprintable() or " " in path:
+        if not isinstance(path, str) or "://" in path or not path.isprintable() or " " in path:
             raise InvalidRequestError(f"path: expected a path under the instance's base_url, got {path!r}")
         return RawCall(
             deadline=self._deadline(timeout),
@@ -372,39 +340,8 @@ class Face:
         )
 
     def _deadline(self, timeout: float | None) -> Deadline:
-        seconds = self._core.timeout if timeout is None else _timeout(timeout)
+        seconds = self._core.timeout if timeout is None else call_timeout(timeout)
         return Deadline(self._runtime.now() + seconds, seconds)
 
     def _roots(self) -> list[str]:
         return list(dict.fromkeys(route.provider.root(route.instance) for route in self._core.router.routes() if route.enabled))
-
-
-def _timeout(seconds: Any) -> float:
-    try:
-        return positive("timeout", seconds)
-    except ConfigError as problem:
-        said = problem.message
-    raise InvalidRequestError(said)
-
-
-def _options(given: Mapping[str, Any]) -> Options:
-    if _OPTION_NAMES.isdisjoint(given) and "response_model" not in given:
-        return NO_OPTIONS
-    chosen = {name: value for name, value in given.items() if name in _OPTION_NAMES and value is not None}
-    shape = given.get("response_model")
-    if shape is not None:
-        if isinstance(shape, Mapping):
-            shape = JsonSchema(shape)
-        elif shape != "json" and not isinstance(shape, JsonSchema):
-            raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shape!r}')
-        chosen["response_format"] = shape
-    return Options(**chosen)
-
-
-def _unknown(given: Mapping[str, Any]) -> InvalidRequestError:
-    from difflib import get_close_matches
-
-    name = next(name for name in given if name not in _CALL_NAMES)
-    near = get_close_matches(name, _CALL_NAMES, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return InvalidRequestError(f"{name}: no such parameter{hint} Fields of the vendor's own go into extra={{...}}")

@@ -55,7 +55,10 @@ class Stream(_StreamFace):
         self.close()
 
     def __iter__(self) -> Iterator[Event]:
-        return self._open()
+        return self._events if self._events is not None else self._opening()
+
+    def _opening(self) -> Iterator[Event]:
+        yield from self._open()
 
     def __next__(self) -> Event:
         return next(self._open())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -19,13 +20,20 @@ from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.router import Lease, Parked, Route
 from llmkit.provider import Provider
-from llmkit.values.calls import Call, ChatCall, EmbedCall
-from llmkit.values.completion import Timing
+from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall
+from llmkit.values.completion import Completion, Embeddings, ModelList, Timing
 from llmkit.values.options import OPTION_NAMES
 from llmkit.wire.errors import request_id
 from llmkit.wire.http import HttpReply, HttpRequest
+from llmkit.wire.redact import describe, without_secret
 
 R = TypeVar("R")
+T = TypeVar("T")
+
+PROVIDERS_OWN = (Exception, SystemExit)
+"""What a provider's own mistakes raise; an interrupt or a cancelled task is nobody's mistake."""
+ANSWERS: Mapping[type[Call[Any]], type] = {ChatCall: Completion, EmbedCall: Embeddings, ModelsCall: ModelList}
+"""The type of each call's answer; a raw call's may be anything."""
 
 
 async def admitted(kit: Kit, trail: Trail) -> Lease:
@@ -49,14 +57,15 @@ async def admitted(kit: Kit, trail: Trail) -> Lease:
 async def _parked(kit: Kit, trail: Trail, place: Parked, now: float) -> Lease | None:
     left = trail.call.deadline.left(now)
     wait = left if place.until is None else place.until - now
-    refused = place.until is not None and (kit.unavailable == "fail" or wait > kit.max_wait)
-    if refused or left <= 0 or (place.until is not None and wait >= left):
+    refused = not place.queued and (kit.unavailable == "fail" or wait > kit.max_wait or wait >= left)
+    late = trail.call.deadline.over(now)
+    if refused or late:
         kit.router.leave(place, now)
-        if left <= 0:
+        if late:
             raise trail.over(trail.call.deadline.passed())
         raise _unavailable(kit, trail, place.error)
     try:
-        await kit.runtime.wait(place.waiter, wait)
+        await kit.runtime.wait(place.waiter, min(wait, left))
     except BaseException:
         kit.router.leave(place, kit.runtime.now())
         raise
@@ -85,38 +94,50 @@ def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRe
         options = kit.router.options(call, route, call.options)
         if options is not call.options:
             call = attrs.evolve(call, options=options)
-        missing = provider.unsupported(call, instance)
+        if call.stream and "stream" not in provider.features:
+            raise provider.cannot("stream")
+        missing = _guarded(route, "say what it supports", provider.unsupported, call, instance)
         if missing:
             call, dropped = _without(call, missing, provider), missing
     elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
         raise provider.cannot("embeddings")
-    request = _encoded(call, route)
+    request = _sendable(route, _guarded(route, "encode the call", provider.encode, call, instance))
     if instance.headers:
         request = request.with_headers(instance.headers)
     if kit.hooks.request:
         request = _hooked(kit, call, request, route)
     if lease.key.secret is not None:
-        request = provider.authorize(request, lease.key.secret)
+        request = _sendable(route, _guarded(route, "authorize the request", provider.authorize, request, lease.key.secret))
     return call, request, dropped
 
 
-def _encoded(call: Call[Any], route: Route) -> HttpRequest:
+def _guarded(route: Route, what: str, method: Callable[..., T], *given: Any) -> T:
+    """What a provider's method returns; its own mistakes must not look like the caller's, nor escape untyped."""
     try:
-        return route.provider.encode(call, route.instance)
+        return method(*given)
     except LLMError:
         raise
-    except Exception as problem:  # a provider's own mistake must not look like the caller's, nor escape untyped
-        said = f"{type(problem).__name__}: {problem}"
-    raise InvalidRequestError(
-        f"provider {route.provider.name!r} cannot encode the call ({said})", recovery=Recovery.OTHER_INSTANCE
-    )
+    except PROVIDERS_OWN as problem:
+        said = describe(problem)
+    raise _mistaken(route, f"cannot {what} ({said})")
+
+
+def _sendable(route: Route, request: Any) -> HttpRequest:
+    if not isinstance(request, HttpRequest):
+        raise _mistaken(route, f"made {type(request).__name__}, not an HttpRequest")
+    return request
+
+
+def _mistaken(route: Route, said: str) -> InvalidRequestError:
+    return InvalidRequestError(f"provider {route.provider.name!r} {said}", recovery=Recovery.OTHER_INSTANCE)
 
 
 def _hooked(kit: Kit, call: Call[Any], request: HttpRequest, route: Route) -> HttpRequest:
     """The request after the hooks, which may change anything but where it goes: the key belongs to that origin."""
     origin = request.url.split("/", 3)[:3]
     assert kit.hooks.request is not None
-    changed = kit.hooks.request(call=call, instance=route.name, request=request)
+    shown = attrs.evolve(request, headers=dict(request.headers))  # a hook may write into them; they may be the provider's own
+    changed = kit.hooks.request(call=call, instance=route.name, request=shown)
     if changed.url.split("/", 3)[:3] != origin:
         raise InvalidRequestError("a hook changed the host of the request; the instance's key is bound to its own host")
     return changed  # type: ignore[no-any-return]
@@ -159,27 +180,42 @@ def decoded(call: Call[R], reply: HttpReply, route: Route) -> R:
     provider = route.provider
     try:
         if 200 <= reply.status < 300:
-            return provider.decode(call, reply)  # type: ignore[no-any-return]
-        error = provider.error(reply)
-    except LLMError as failure:
-        error = failure
-    except Exception as problem:
-        error = unreadable(provider, problem)
+            answer: R = provider.decode(call, reply)
+            if isinstance(answer, ANSWERS.get(type(call), object)):
+                return answer
+            problem: BaseException = TypeError(f"decode returned {type(answer).__name__}")
+        else:
+            found: Any = provider.error(reply)
+            problem = found if isinstance(found, LLMError) else TypeError(f"error returned {type(found).__name__}")
+    except PROVIDERS_OWN as raised:
+        problem = raised
+    error = problem if isinstance(problem, LLMError) else unreadable(provider, problem)
+    error.ambiguous = error.ambiguous or (reply.status < 300 and isinstance(error, InvalidResponseError))
     error.status = error.status or reply.status
     error.request_id = error.request_id or request_id(reply.headers)
     raise error
 
 
-def unreadable(provider: Provider, problem: Exception) -> InvalidResponseError:
+def unreadable(provider: Provider, problem: BaseException) -> InvalidResponseError:
     """The error for a reply of a shape that the provider did not expect."""
-    return InvalidResponseError(
-        f"provider {provider.name!r} cannot read the reply ({type(problem).__name__}: {str(problem)[:200]})", ambiguous=True
-    )
+    return InvalidResponseError(f"provider {provider.name!r} cannot read the reply ({describe(problem)})", ambiguous=True)
+
+
+def bare(error: LLMError, lease: Lease) -> LLMError:
+    """``error`` without the key that a vendor may echo, and without the frames it came through, where a request with the key
+    in it lies."""
+    if lease.key.secret is not None:
+        secret = lease.key.secret
+        for name in ("message", "body", "vendor_code", "request_id"):
+            if isinstance(text := getattr(error, name), str):
+                setattr(error, name, without_secret(text, secret.reveal()))
+        error.args = (error.message,)
+    return error.with_traceback(None)
 
 
 def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
     """``error``, or the call's own timeout where the deadline is what ran out."""
-    if isinstance(error, RequestTimeout) and error.phase != "connect" and call.deadline.left(now) <= 0.001:
+    if isinstance(error, RequestTimeout) and error.phase != "connect" and call.deadline.over(now):
         passed = call.deadline.passed()
         passed.ambiguous = error.ambiguous
         return passed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, TypeVar
 
-from llmkit.errors import LLMError
+from llmkit.errors import InvalidRequestError, LLMError
 from llmkit.flow.ask import ask
 from llmkit.flow.kit import Kit
 from llmkit.values.calls import Call
@@ -17,7 +17,12 @@ async def batch(
     kit: Kit, call: Callable[[T], Call[Any]], items: Iterable[T], concurrency: int
 ) -> AsyncGenerator[tuple[int, Any], None]:
     """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
-    for it, so memory does not grow with their number."""
+    for it, so memory does not grow with their number.
+
+    :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1.
+    """
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise InvalidRequestError(f"concurrency: expected a whole number of at least 1, got {concurrency!r}")
 
     async def work(item: T) -> Any:
         try:

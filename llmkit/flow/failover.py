@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from llmkit.errors import LLMError
-from llmkit.flow.attempt import admitted, timed_out
+from llmkit.flow.attempt import admitted, bare, timed_out
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.router import Lease
@@ -33,7 +33,7 @@ async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease]
         try:
             return await attempt(kit, trail, lease)
         except LLMError as error:
-            failure = error
+            failure = bare(error, lease)
         except BaseException:
             lease.release(runtime.now())
             raise

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery
+from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery, RequestTimeout
 from llmkit.flow.kit import Kit
 from llmkit.policy.router import NOTHING_TRIED, Lease, Tried
 from llmkit.values.calls import Call
@@ -45,7 +45,7 @@ class Trail:
         error.provider = error.provider or lease.route.instance.provider
         error.instance = error.instance or lease.route.name
         self.failures.append(error)
-        if error.recovery is Recovery.NEVER:
+        if error.recovery is Recovery.NEVER or self.call.deadline.over(now):
             raise self.over(error)
         if self.tried is NOTHING_TRIED:
             self.tried = Tried()
@@ -94,7 +94,8 @@ class Trail:
         """The error that ends the call: its own last one, or all of them where several instances failed."""
         attempts = tuple(self.attempts)
         instances = dict.fromkeys(failure.instance for failure in self.failures)
-        if len(instances) > 1 and error.recovery is not Recovery.NEVER:
+        late = isinstance(error, RequestTimeout) and error.phase == "deadline"
+        if len(instances) > 1 and error.recovery is not Recovery.NEVER and not late:
             said = "; ".join(f"{name}: {self._last_of(name).message}" for name in instances)
             error = AllInstancesFailed(f"{len(instances)} instances failed: {said}", failures=tuple(self.failures))
         error.attempts = attempts

@@ -13,11 +13,11 @@ import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
 from llmkit.flow.ask import finished, tell_error
-from llmkit.flow.attempt import decoded, prepared, stamp, timed_out, unreadable
+from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
-from llmkit.policy.router import Lease
+from llmkit.policy.router import Lease, Route
 from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
 from llmkit.values.calls import ChatCall
@@ -89,13 +89,23 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
     try:
         if not 200 <= body.status < 300:
             decoded(call, HttpReply(body.status, body.headers, await _rest(body, first)), route)
-        decoder = route.provider.decoder(call, body.headers)
+        decoder = _decoder(call, body.headers, route)
         stream = OpenStream(call, trail, lease, body, decoder, body.headers, dropped, until)
         await _read_to_content(kit, stream, first)
     except BaseException:
         await body.aclose()
         raise
     return stream
+
+
+def _decoder(call: ChatCall, headers: Mapping[str, str], route: Route) -> StreamDecoder:
+    try:
+        return route.provider.decoder(call, headers)
+    except LLMError:
+        raise
+    except PROVIDERS_OWN as problem:
+        failure = unreadable(route.provider, problem)
+    raise failure
 
 
 async def _rest(body: Body, until: float) -> bytes:
@@ -142,7 +152,7 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[Event, Non
                 break
             events = await _more(kit, stream)
     except LLMError as error:
-        failure = timed_out(stream.call, error, kit.runtime.now())
+        failure = timed_out(stream.call, bare(error, stream.lease), kit.runtime.now())
     finally:
         await close_stream(kit, stream, failure)
     if failure is not None:
@@ -165,6 +175,7 @@ async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
 
     :raises LLMError: if the stream breaks, stalls, holds an error, or ends before its end.
     """
+    whole = stream.decoder.complete
     try:
         data = await stream.body.read(until)
         if data:
@@ -176,17 +187,17 @@ async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
         if not stream.ended or stream.decoder.complete:
             return events
         failure: LLMError = InvalidResponseError("the stream stopped before its end: no finish reason and no final event")
-        failure.ambiguous = True
         stream.ended = False
     except RequestTimeout as error:
         failure = _phase(error, phase, until < stream.until)
     except LLMError as error:
         failure = error
-    except Exception as problem:
+    except PROVIDERS_OWN as problem:
         failure = unreadable(stream.lease.route.provider, problem)
-    if isinstance(failure, NetworkError) and stream.decoder.complete:
-        stream.ended = True  # the answer was whole; only the connection's end was untidy
+    if whole and isinstance(failure, (NetworkError, InvalidResponseError)):
+        stream.ended = True  # the answer was whole; only what followed it was untidy
         return []
+    failure.ambiguous = failure.ambiguous or isinstance(failure, InvalidResponseError)
     raise failure
 
 
@@ -205,8 +216,16 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     stream.closed = True
     now = kit.runtime.now()
     ended = stream.ended and failure is None
-    name = stream.lease.route.name
     stream.lease.release(now, failure, answered=ended)
+    try:
+        _tell_closed(kit, stream, failure, now)
+    finally:
+        await stream.body.aclose()
+
+
+def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, now: float) -> None:
+    ended = stream.ended and failure is None
+    name = stream.lease.route.name
     attempt = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
@@ -217,7 +236,6 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
         kit.ledger.interrupted(name, usage, failure)
     if ended and kit.hooks.answer:
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
-    await stream.body.aclose()
 
 
 def _interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import ConfigError
+from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     import pluggy
 
 OBSERVERS = ("attempt", "retry", "failover", "answer", "stream_event", "error")
-REGISTRARS = ("models", "tokenizers", "strategies", "caches", "secret_sources")
+REGISTRARS: Mapping[str, type] = {
+    "models": Sequence,
+    "tokenizers": Mapping,
+    "strategies": Mapping,
+    "caches": Mapping,
+    "secret_sources": Sequence,
+}
 DISABLE = "LLMKIT_DISABLE_PLUGINS"
 """Environment variable that switches plugins from packages off: ``1`` all of them, or names with commas between."""
 
@@ -39,10 +46,15 @@ class Hooks:
         self.request = self._request(_implementations(manager, "llmkit_request"))
         for name in OBSERVERS:
             setattr(self, name, self._observer(name, _implementations(manager, f"llmkit_{name}")))
-        for name in REGISTRARS:
+        for name, kind in REGISTRARS.items():
             hook = f"llmkit_register_{name}"
-            answers = [self._call(hook, impl, {}) for impl in _implementations(manager, hook)]
-            self.registered[name] = [answer for answer in answers if answer is not None]
+            self.registered[name] = []
+            for implementation in _implementations(manager, hook):
+                answer = self._call(hook, implementation, {})
+                if isinstance(answer, kind):
+                    self.registered[name].append(answer)
+                elif answer is not None:
+                    self._report(hook, implementation, f"returned {type(answer).__name__}, not a {kind.__name__}")
 
     def _observer(self, name: str, implementations: Sequence[Any]) -> Hook | None:
         if not implementations:
@@ -80,7 +92,7 @@ class Hooks:
         except BaseException as problem:
             if type(problem).__name__ == "CancelledError":
                 raise
-            said = f"raised {type(problem).__name__}: {problem}"
+            said = f"raised {describe(problem)}"
         self._report(name, implementation, said)
         return None
 
@@ -104,10 +116,19 @@ def make_hooks(plugins: Iterable[Any] = (), allowed: Iterable[str] | None = None
     :param allowed: names of packaged plugins to load; None means all.
     :raises ConfigError: if an object in ``plugins`` has a hook that llmkit does not know, or that takes unknown arguments.
     """
-    plugins = list(plugins)
-    packaged = _packaged(allowed)
+    return Hooks(_manager(list(plugins), _packaged(allowed)))
+
+
+def register_commands(group: Any) -> None:
+    """Let the plugins that packages offer add their commands to the program's :class:`click.Group`."""
+    hooks = Hooks()
+    for implementation in _implementations(_manager([], _packaged(None)), "llmkit_register_commands"):
+        hooks._call("register_commands", implementation, {"group": group})
+
+
+def _manager(plugins: Sequence[Any], packaged: Sequence[tuple[str, Any]]) -> pluggy.PluginManager | None:
     if not plugins and not packaged:
-        return Hooks()
+        return None
     import pluggy
 
     from llmkit.plugins import specs
@@ -117,11 +138,11 @@ def make_hooks(plugins: Iterable[Any] = (), allowed: Iterable[str] | None = None
     for name, entry_point in packaged:
         try:
             _register(manager, entry_point.load(), name)
-        except Exception as problem:
-            warnings.warn(f"llmkit plugin {name!r} is left out: {problem}", RuntimeWarning, stacklevel=3)
+        except (Exception, SystemExit) as problem:
+            warnings.warn(f"llmkit plugin {name!r} is left out: {describe(problem)}", RuntimeWarning, stacklevel=3)
     for plugin in plugins:
         _register(manager, plugin, getattr(plugin, "__name__", type(plugin).__name__))
-    return Hooks(manager)
+    return manager
 
 
 def _register(manager: Any, plugin: Any, name: str) -> None:

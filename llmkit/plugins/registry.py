@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from llmkit.catalog import PROVIDER_ALIASES
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, did_you_mean
 from llmkit.provider import API_VERSION, Provider
 from llmkit.values.base import Value
+from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
@@ -118,6 +119,10 @@ class Registry:
             raise ConfigError(f"a provider named {provider.name!r} exists already")
         self._made[provider.name] = provider
 
+    def reset_lock(self) -> None:
+        """In a forked child: a lock that nobody holds."""
+        self._lock = threading.Lock()
+
     def names(self) -> tuple[str, ...]:
         """Every provider's name, sorted."""
         return tuple(sorted({*self._made, *(point.name for point in entry_points(PROVIDERS))}))
@@ -139,11 +144,8 @@ class Registry:
         points = [point for point in entry_points(PROVIDERS) if point.name == name]
         home = [point for point in points if _ours(point)]
         if not points:
-            from difflib import get_close_matches
-
-            near = get_close_matches(asked, [*self.names(), *PROVIDER_ALIASES], 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ConfigError(f"no provider is named {asked!r}{hint} There are {', '.join(self.names())}")
+            near = did_you_mean(asked, [*self.names(), *PROVIDER_ALIASES])
+            raise ConfigError(f"no provider is named {asked!r}; there are {', '.join(self.names()) or 'none'}{near}")
         if len({point.value for point in points}) > 1 and not home:
             offers = ", ".join(f"{dist} {version}" for dist, version in map(_distribution, points))
             raise ConfigError(f"provider {name!r} is offered by several packages ({offers}); uninstall all but one")
@@ -160,8 +162,8 @@ def _made(point: EntryPoint) -> Provider:
     try:
         loaded: Any = point.load()
         provider = loaded() if isinstance(loaded, type) else loaded
-    except Exception as problem:  # a plugin may raise anything at import; it must hurt nobody but its own users
-        said = f"{type(problem).__name__}: {problem}"
+    except (Exception, SystemExit) as problem:  # a plugin may raise anything at import; it must hurt nobody but its own users
+        said = describe(problem)
     else:
         _check(provider, point.name)
         return provider  # type: ignore[no-any-return]

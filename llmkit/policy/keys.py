@@ -87,9 +87,20 @@ class KeyPool:
         """When the first key stops resting; in the past where one does not rest."""
         return min(key.rest_until for key in self.keys)
 
-    def struck(self, key: Key, error: LLMError, now: float) -> None:
-        """Let a key rest as an error demands; other errors leave it as it is."""
+    def next_rest_end(self, now: float) -> float | None:
+        """When the next key stops resting; None where none rests."""
+        return min((key.rest_until for key in self.keys if key.rest_until > now), default=None)
+
+    def struck(self, key: Key, error: LLMError, started: float, now: float) -> None:
+        """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together
+        only the first counts as a strike: the others were sent before anybody knew.
+
+        :param started: when the call that failed was given the key.
+        """
         wait = error.retry_after
+        if key.strikes and started < key.struck_at:
+            key.rest_until = max(key.rest_until, now + (wait or 0.0))
+            return
         if isinstance(error, RateLimitError):
             seconds = self._rest(UNHINTED_REST, key) * (0.9 + 0.2 * self._random()) if wait is None else wait
         elif isinstance(error, (AuthenticationError, PermissionDeniedError)):

@@ -42,9 +42,10 @@ class Backoff(Value):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: an :class:`~llmkit.errors.LLMError` that says so, a broken connection or a timeout."""
+    """Whether trying the same again may help: an :class:`~llmkit.errors.LLMError` that says so, a broken connection or a
+    timeout."""
     if isinstance(error, LLMError):
-        return error.recovery is not Recovery.NEVER
+        return error.recovery is Recovery.RETRY
     return isinstance(error, (ConnectionError, TimeoutError))
 
 
@@ -77,6 +78,12 @@ def check_retries(retries: Any) -> Any:
     raise ConfigError(f"retries: expected a whole number of at least 0 or a tenacity.Retrying object, got {retries!r}")
 
 
+def _count(retries: Any) -> int:
+    if not isinstance(check_retries(retries), int):
+        raise ConfigError("retry: expected a whole number of retries; a tenacity policy is a decorator itself")
+    return int(retries)
+
+
 def retry(
     max_retries: int = DEFAULT_RETRIES,
     *,
@@ -103,7 +110,7 @@ def retry(
     import tenacity
 
     return tenacity.retry(  # type: ignore[return-value]
-        stop=tenacity.stop_after_attempt(check_retries(max_retries) + 1),
+        stop=tenacity.stop_after_attempt(_count(max_retries) + 1),
         wait=Backoff(random.random, initial_delay, max_delay, exponential_base),
         retry=tenacity.retry_if_exception(is_transient) if on is None else tenacity.retry_if_exception_type(on),
         reraise=True,

@@ -8,6 +8,7 @@ the soonest rest.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from llmkit.errors import (
     QueueFullError,
     QuotaExceededError,
     RateLimitError,
+    did_you_mean,
 )
 from llmkit.policy.keys import Key, KeyPool, KeyState
 from llmkit.policy.strategies import Strategy
@@ -30,6 +32,7 @@ from llmkit.provider import Provider
 from llmkit.values.calls import Call
 from llmkit.values.instances import Instance, Task
 from llmkit.values.options import NO_OPTIONS, Options
+from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.runtime import Waiter
@@ -76,6 +79,8 @@ class Lease:
     route: Route
     key: Key
     started: float
+    epoch: object
+    """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
     released: bool = False
 
     def release(self, now: float, error: LLMError | None = None, answered: bool = False) -> None:
@@ -93,7 +98,9 @@ class Parked:
 
     waiter: Waiter
     until: float | None
-    """When the soonest rest ends; None where only a slot is missing."""
+    """When the soonest rest ends; None where nothing rests."""
+    queued: bool
+    """Whether it stands in line for a slot too, which may come at any moment."""
     error: LLMError
     """What to raise if the wait is too long."""
     lease: Lease | None = None
@@ -113,8 +120,13 @@ class Router:
 
     def __init__(self, strategy: Strategy, tasks: Iterable[Task] = (), max_pending: int = 10_000) -> None:
         self.strategy = strategy
-        self.tasks = {task.name: task for task in tasks}
+        self.tasks: dict[str, Task] = {}
+        for task in tasks:
+            if self.tasks.setdefault(task.name, task) is not task:
+                raise ConfigError(f"two tasks are named {task.name!r}")
         self.max_pending = max_pending
+        self._epoch = object()
+        self._told = False
         self._routes: dict[str, Route] = {}
         self._lock = threading.Lock()
         self._tiers: dict[tuple[str | None, str | None, str | None, tuple[str, ...]], list[list[Route]]] = {}
@@ -184,6 +196,7 @@ class Router:
     def reset_locks(self) -> None:
         """Start afresh in a forked child: no lock is held, no call is in flight, nobody waits."""
         self._lock = threading.Lock()
+        self._epoch = object()
         self._pending = {}
         for route in self._routes.values():
             route.in_flight = 0
@@ -223,14 +236,14 @@ class Router:
     def release(self, lease: Lease, now: float, error: LLMError | None, answered: bool) -> None:
         """See :meth:`Lease.release`."""
         with self._lock:
-            if lease.released:
+            if lease.released or lease.epoch is not self._epoch:
                 return
             lease.released = True
             route, key = lease.route, lease.key
             route.in_flight -= 1
             key.in_flight -= 1
             if error is not None:
-                route.keys.struck(key, error, now)
+                route.keys.struck(key, error, lease.started, now)
             elif answered:
                 route.keys.worked(key, lease.started)
                 seconds = now - lease.started
@@ -260,7 +273,8 @@ class Router:
     def _named(self, name: str) -> Route:
         route = self._routes.get(name)
         if route is None:
-            raise ConfigError(f"no instance is named {name!r}; there are {', '.join(self._routes) or 'none'}")
+            near = did_you_mean(name, self._routes)
+            raise ConfigError(f"no instance is named {name!r}; there are {', '.join(self._routes) or 'none'}{near}")
         return route
 
     def _changed(self) -> None:
@@ -290,7 +304,8 @@ class Router:
         if call.task is not None:
             if call.task not in self.tasks and not any(call.task in route.instance.tasks for route in routes):
                 names = ", ".join(sorted(self._task_names())) or "none"
-                raise ConfigError(f"no task is named {call.task!r}; there are {names}")
+                near = did_you_mean(call.task, self._task_names())
+                raise ConfigError(f"no task is named {call.task!r}; there are {names}{near}")
             if call.instance is None:
                 own = [route for route in own if call.task in route.instance.tasks or route.on_demand]
         tiers = [own]
@@ -321,8 +336,21 @@ class Router:
             able = [route for route in able if route not in tried.routes] or able
         if not able:
             return None
-        route = able[0] if len(able) == 1 else self.strategy.choose(able, now)
-        return self._give(route, now, tried)
+        return self._give(able[0] if len(able) == 1 else self._chosen(able, now), now, tried)
+
+    def _chosen(self, able: list[Route], now: float) -> Route:
+        """The strategy's choice; the first where a strategy of somebody's own fails or chooses what it was not offered."""
+        try:
+            route = self.strategy.choose(able, now)
+            said = f"chose {route!r}, which it was not offered"
+        except Exception as problem:
+            route, said = None, f"raised {describe(problem)}"
+        if route in able:
+            return route
+        if not self._told:
+            self._told = True
+            warnings.warn(f"strategy {type(self.strategy).__name__} {said}", RuntimeWarning, stacklevel=2)
+        return able[0]
 
     def _give(self, route: Route, now: float, tried: Tried) -> Lease | None:
         key = route.keys.pick(now, tried.keys)
@@ -334,7 +362,7 @@ class Router:
         route.in_flight += 1
         key.uses += 1
         key.in_flight += 1
-        return Lease(self, route, key, now)
+        return Lease(self, route, key, now, self._epoch)
 
     def _hand_over(self, route: Route, now: float) -> None:
         while route.waiting and route.has_room():
@@ -343,7 +371,9 @@ class Router:
                 route.waiting.popleft()
                 continue
             lease = self._give(route, now, NOTHING_TRIED)
-            if lease is None:
+            if lease is None:  # the key that came back rests: those in line ask again, and wait for the end of the rest
+                for waiting in route.waiting:
+                    waiting.waiter.wake()
                 return
             route.waiting.popleft()
             parked.lease = lease
@@ -354,10 +384,12 @@ class Router:
             raise QueueFullError(f"{self.max_pending} calls are waiting already (max_pending)")
         resting = [route for route in routes if route.keys.soonest() > now]
         full = [route for route in routes if route.keys.soonest() <= now]
-        until = min((route.keys.soonest() for route in resting), default=None)
-        parked = Parked(waiter, None if full else until, _why(resting, now, until))
+        until = min((rest for route in routes if (rest := route.keys.next_rest_end(now)) is not None), default=None)
+        parked = Parked(waiter, until, bool(full), _why(resting, now, until))
         self._pending[id(parked)] = parked
         for route in full:
+            while route.waiting and route.waiting[0].gone:
+                route.waiting.popleft()
             route.waiting.append(parked)
         return parked
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, did_you_mean
+from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.policy.router import Route
@@ -109,6 +110,18 @@ STRATEGIES: Mapping[str, Callable[[Callable[[], float]], Strategy]] = {
 ALIASES = {"least_recently_used": "lru", "latency": "lowest_latency"}
 
 
+def _made(name: str, make: Callable[[], Strategy]) -> Strategy:
+    try:
+        made = make()
+    except Exception as problem:
+        said = describe(problem)
+    else:
+        if not isinstance(made, str):
+            return made
+        said = f"it made {made!r}"
+    raise ConfigError(f"strategy {name!r} cannot be made: {said}")
+
+
 def make_strategy(
     chosen: str | Strategy,
     random: Callable[[], float],
@@ -127,5 +140,6 @@ def make_strategy(
     if name in STRATEGIES:
         return STRATEGIES[name](random)
     if more and chosen in more:
-        return more[chosen]()
-    raise ConfigError(f"strategy: expected one of {', '.join([*STRATEGIES, *(more or {})])}; got {chosen!r}")
+        return make_strategy(_made(chosen, more[chosen]), random)
+    names = [*STRATEGIES, *(more or {})]
+    raise ConfigError(f"strategy: expected one of {', '.join(names)}; got {chosen!r}{did_you_mean(name, names)}")

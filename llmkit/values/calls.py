@@ -30,6 +30,10 @@ class Deadline(Value):
         """Seconds left, 0 where none are."""
         return max(0.0, self.at - now)
 
+    def over(self, now: float) -> bool:
+        """Whether no time is left in which anything could be done: a millisecond is none."""
+        return self.at - now <= 0.001
+
     def affords(self, pause: float, now: float) -> bool:
         """Whether a pause still leaves time for something after it."""
         return now + pause < self.at

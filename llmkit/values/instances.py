@@ -122,9 +122,9 @@ class Instance(Value):
     weight: float = attrs.field(default=1, validator=_positive)
     """Share of the calls under the ``weighted`` strategy."""
     rpm: int | None = attrs.field(default=None, validator=_whole)
-    """Requests a minute."""
+    """Requests a minute. Clients of this version refuse it rather than let it go unenforced."""
     tpm: int | None = attrs.field(default=None, validator=_whole)
-    """Tokens a minute."""
+    """Tokens a minute. Clients of this version refuse it rather than let it go unenforced."""
     max_concurrency: int | None = attrs.field(default=None, validator=_whole)
     """Calls in flight at once; None means no limit."""
     max_concurrency_per_key: int | None = attrs.field(default=None, validator=_whole)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Union
 
 import attrs
@@ -20,11 +20,17 @@ ResponseFormat = Union[Literal["json"], JsonSchema]
 def _stop(stop: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if stop is None:
         return None
-    return (stop,) if isinstance(stop, str) else tuple(stop)
+    return (stop,) if isinstance(stop, str) else _listed("stop", stop)
 
 
 def _tools(tools: Sequence[ToolLike] | None) -> tuple[ToolLike, ...] | None:
-    return None if tools is None else tuple(tools)
+    return None if tools is None else _listed("tools", tools)
+
+
+def _listed(name: str, values: Any) -> tuple[Any, ...]:
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise InvalidRequestError(f"{name}: expected a list, got {type(values).__name__}")
+    return tuple(values)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)

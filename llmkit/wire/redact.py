@@ -62,6 +62,23 @@ def _has(text: str, kind: Callable[[str], bool]) -> bool:
     return any(map(kind, text))
 
 
+def describe(problem: BaseException) -> str:
+    """An exception of somebody else's code as one short line: its type and, where it can be told, what it says."""
+    try:
+        said = redact(" ".join(str(problem)[:8000].split()))[:200]
+    except Exception:  # its __str__ is somebody else's code too
+        said = ""
+    return f"{type(problem).__name__}: {said}" if said else type(problem).__name__
+
+
+def without_secret(text: str, secret: str) -> str:
+    """``text`` without ``secret``, and without its first 12 characters; a secret of less than 8 is any word and stays."""
+    if len(secret) >= 8:
+        for part in (secret, secret[:12]):
+            text = text.replace(part, "[redacted]")
+    return text
+
+
 def excerpt(body: bytes) -> str:
     """The start of an error body, fit to be shown: redacted, and with control characters escaped."""
     text = redact(body[: MOST_BODY * 4].decode("utf-8", "replace"))[:MOST_BODY]

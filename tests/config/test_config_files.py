@@ -260,9 +260,9 @@ def package(tmp_path, monkeypatch):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cheapest-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[llmkit]\ncheapest = cheapest_plugin\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._all_entry_points.cache_clear()
+    registry._found.cache_clear()
     yield
-    registry._all_entry_points.cache_clear()
+    registry._found.cache_clear()
 
 
 @pytest.mark.usefixtures("package")

@@ -1,0 +1,175 @@
+"""What callers hand in, checked: one typed error that names the parameter, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean
+from llmkit.policy.retry import check_retries
+from llmkit.values.instances import Timeouts
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
+from llmkit.values.tools import JsonSchema
+
+T = TypeVar("T")
+
+_CALL_NAMES = frozenset(
+    (
+        "task",
+        "model",
+        "instance",
+        "system",
+        "tools",
+        "tool_choice",
+        "response_model",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "seed",
+        "reasoning_effort",
+        "timeout",
+        "timeouts",
+        "retries",
+        "fallbacks",
+        "on_unsupported",
+        "tags",
+        "extra",
+    )
+)
+"""The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
+_OPTION_NAMES = frozenset(OPTION_NAMES) - {"response_format"}
+
+
+def check_call(given: Mapping[str, Any]) -> None:
+    """Check the arguments of ``generate`` and ``stream`` that are no options.
+
+    :raises InvalidRequestError: naming the first that is wrong.
+    """
+    if not given.keys() <= _CALL_NAMES:
+        name = next(name for name in given if name not in _CALL_NAMES)
+        near = did_you_mean(name, _CALL_NAMES)
+        raise InvalidRequestError(f"{name}: no such parameter{near}; fields of the vendor's own go into extra={{...}}")
+    for name, value in given.items():
+        if value is not None and (check := _CHECKS.get(name)) is not None:
+            _check(check, name, value)
+
+
+def check_embed(given: Mapping[str, Any]) -> None:
+    """Check the arguments of ``embed``.
+
+    :raises InvalidRequestError: naming the first that is wrong.
+    """
+    check_call({name: value for name, value in given.items() if name != "dimensions"})
+    if given.get("dimensions") is not None:
+        _check(whole, "dimensions", given["dimensions"])
+    _check(of_type, "extra", given.get("extra") or {}, Mapping)
+
+
+def _check(check: Any, name: str, *given: Any) -> None:
+    try:
+        check(name, *given)
+        return
+    except ConfigError as problem:
+        said = problem.message
+    raise InvalidRequestError(said)
+
+
+def _text(name: str, value: Any) -> None:
+    of_type(name, value, str)
+
+
+def _texts(name: str, value: Any) -> None:
+    listed(name, value, str)
+
+
+_CHECKS = {
+    "model": _text,
+    "instance": _text,
+    "task": _text,
+    "fallbacks": _texts,
+    "tags": _texts,
+    "timeouts": lambda name, value: of_type(name, value, Timeouts),
+    "retries": lambda name, value: check_retries(value),
+    "on_unsupported": lambda name, value: one_of(name, value, ("error", "warn", "drop")),
+}
+
+
+def call_timeout(seconds: Any) -> float:
+    """A call's ``timeout``.
+
+    :raises InvalidRequestError: if it is no number above 0.
+    """
+    _check(positive, "timeout", seconds)
+    return cast(float, seconds)
+
+
+def call_options(given: Mapping[str, Any]) -> Options:
+    """The options among the arguments of ``generate``.
+
+    :raises InvalidRequestError: if one is wrong.
+    """
+    if _OPTION_NAMES.isdisjoint(given) and "response_model" not in given:
+        return NO_OPTIONS
+    chosen = {name: value for name, value in given.items() if name in _OPTION_NAMES and value is not None}
+    shape = given.get("response_model")
+    if shape is not None:
+        if isinstance(shape, Mapping):
+            shape = JsonSchema(shape)
+        elif shape != "json" and not isinstance(shape, JsonSchema):
+            raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shape!r}')
+        chosen["response_format"] = shape
+    return Options(**chosen)
+
+
+def positive(name: str, seconds: Any) -> float:
+    """``seconds`` if it is a number above 0.
+
+    :raises ConfigError: if it is not.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
+        raise ConfigError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
+    return seconds
+
+
+def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
+    """``value`` if it is one of ``words``.
+
+    :raises ConfigError: if it is not.
+    """
+    if value not in words:
+        raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
+    return value
+
+
+def whole(name: str, number: Any) -> int:
+    """``number`` if it is a whole number of at least 1.
+
+    :raises ConfigError: if it is not.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigError(f"{name}: expected a whole number of at least 1, got {number!r}")
+    return number
+
+
+def of_type(name: str, value: Any, kind: type[T]) -> T:
+    """``value`` if it is a ``kind``.
+
+    :raises ConfigError: if it is not; the value is not shown.
+    """
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name}: expected {_WORDS.get(kind, kind.__name__)}, got {type(value).__name__}")
+    return value
+
+
+def listed(name: str, values: Any, kind: type[T]) -> list[T]:
+    """``values`` as a list, if each is a ``kind``.
+
+    :raises ConfigError: if they are not; one text is not taken for a list of letters.
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise ConfigError(f"{name}: expected a list, got {type(values).__name__}")
+    return [of_type(f"{name}[{position}]", value, kind) for position, value in enumerate(values)]
+
+
+_WORDS: Mapping[type, str] = {str: "text", Mapping: "a mapping"}

@@ -1,0 +1,76 @@
+"""The JSON that ``--json`` prints: a stable part of each value. Fields may be added, none is taken away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llmkit.errors import LLMError
+from llmkit.values.completion import Attempt, Completion, ModelInfo
+from llmkit.values.events import Event
+from llmkit.values.usage import Usage
+
+
+def completion_document(completion: Completion) -> dict[str, Any]:
+    """An answer."""
+    timing = completion.timing
+    return {
+        "text": completion.text,
+        "refusal": completion.refusal,
+        "reasoning": completion.reasoning or None,
+        "finish_reason": str(completion.finish_reason),
+        "raw_finish_reason": completion.raw_finish_reason,
+        "model": completion.model,
+        "provider": completion.provider,
+        "instance": completion.instance,
+        "id": completion.id,
+        "request_id": completion.request_id,
+        "usage": usage_document(completion.usage),
+        "cost": None if completion.cost is None else str(completion.cost),
+        "seconds": None if timing is None else round(timing.total, 4),
+        "seconds_to_first_event": None if timing is None or timing.first_event is None else round(timing.first_event, 4),
+        "attempts": [attempt_document(attempt) for attempt in completion.attempts],
+    }
+
+
+def usage_document(usage: Usage | None) -> dict[str, Any] | None:
+    """Tokens, or None where the vendor said nothing."""
+    if usage is None:
+        return None
+    names = ("prompt_tokens", "completion_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    return {name: getattr(usage, name) for name in (*names, "estimated")}
+
+
+def attempt_document(attempt: Attempt) -> dict[str, Any]:
+    """One try of a call."""
+    return {
+        "instance": attempt.instance,
+        "key": attempt.key,
+        "started": round(attempt.started, 4),
+        "seconds": round(attempt.seconds, 4),
+        "error": None if attempt.error is None else error_document(attempt.error),
+    }
+
+
+def error_document(error: LLMError) -> dict[str, Any]:
+    """An error's facts."""
+    facts: dict[str, Any] = {"type": type(error).__name__, "code": str(error.code)}
+    for name in ("message", "provider", "instance", "status", "vendor_code", "request_id", "retry_after"):
+        facts[name] = getattr(error, name)
+    problems = getattr(error, "problems", ())
+    if problems:
+        facts["problems"] = [problem._asdict() for problem in problems]
+    return facts
+
+
+def model_document(model: ModelInfo) -> dict[str, Any]:
+    """A model that a vendor offers."""
+    return {name: getattr(model, name) for name in ("id", "provider", "name", "context_window", "max_output_tokens")}
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """One event of a stream, with its ``type``."""
+    from llmkit.values import events
+    from llmkit.wire.codec import converter
+
+    document: dict[str, Any] = converter().unstructure(event, events.Event)
+    return document
