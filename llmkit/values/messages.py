@@ -168,7 +168,7 @@ def parts(content: Content) -> tuple[Part, ...]:
     return (content,)
 
 
-@attrs.frozen(init=False, eq=False, repr=False)
+@attrs.frozen(init=False, slots=False, eq=False, repr=False)
 class Message(Value):
     """One turn. ``content`` may be given as text, a part, or a list of both.
 
@@ -183,11 +183,11 @@ class Message(Value):
     def __init__(self, role: Role, content: Content = (), name: str | None = None, extra: Extra = None) -> None:
         if role not in ROLES:
             raise InvalidRequestError(f"Message.role: expected one of {', '.join(ROLES)}; got {role!r}")
-        put = object.__setattr__  # two messages in every call: at half the cost of attrs' way with a converter and a validator
-        put(self, "role", role)
-        put(self, "content", parts(content))
-        put(self, "name", name)
-        put(self, "extra", extra)
+        fields = self.__dict__  # two messages in every call: at a third of the cost of attrs' own converter and validator
+        fields["role"] = role
+        fields["content"] = (Text(content),) if type(content) is str else parts(content)
+        fields["name"] = name
+        fields["extra"] = extra
 
     @classmethod
     def system(cls, content: Content) -> Message:

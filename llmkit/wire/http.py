@@ -9,7 +9,7 @@ import attrs
 from llmkit.values.base import Value
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class HttpRequest(Value):
     """What a provider wants sent. ``body`` is None for requests without one."""
 
@@ -28,7 +28,7 @@ class HttpRequest(Value):
         return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class HttpReply(Value):
     """A whole answer. Header names are in lower case; ``body`` is decompressed."""
 
