@@ -8,6 +8,7 @@ thread and event loop, so it keeps nothing between calls.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from llmkit.errors import LLMError, Recovery, UnsupportedParameterError
@@ -106,11 +107,7 @@ class Provider:
 
     def root(self, instance: Instance) -> str:
         """The API root for ``instance``, without query or final slash; a full endpoint URL is cut back to its root."""
-        root = (instance.base_url or self.base_url).partition("?")[0].rstrip("/")
-        for endpoint in self.endpoints:
-            if root.endswith(endpoint):
-                return root[: -len(endpoint)].rstrip("/")
-        return root
+        return _cut_back(instance.base_url or self.base_url, self.endpoints)
 
     def base_url_from(self, value: str) -> str:
         """The base URL that an environment variable of :attr:`base_url_names` means; the base takes it as it is."""
@@ -207,6 +204,15 @@ class Provider:
         return UnsupportedParameterError(
             f"{self.title or self.name} does not support {said}", provider=self.name, parameters=tuple(features)
         )
+
+
+@lru_cache(maxsize=1000)
+def _cut_back(url: str, endpoints: tuple[str, ...]) -> str:
+    root = url.partition("?")[0].rstrip("/")
+    for endpoint in endpoints:
+        if root.endswith(endpoint):
+            return root[: -len(endpoint)].rstrip("/")
+    return root
 
 
 def error_fields(body: bytes | Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

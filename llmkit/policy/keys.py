@@ -66,12 +66,15 @@ class KeyPool:
 
         Round robin: among keys that are always available, uses differ by at most one.
         """
-        keys, limit, start = self.keys, self.limit, self._next
-        for step in range(len(keys)):
-            position = (start + step) % len(keys)
+        keys, limit = self.keys, self.limit
+        position = self._next
+        for _ in keys:
+            if position >= len(keys):
+                position = 0
             key = keys[position]
+            position += 1
             if key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried:
-                self._next = position + 1
+                self._next = position
                 return key
         return None
 

@@ -258,7 +258,8 @@ class Router:
             if error is not None:
                 route.keys.struck(key, error, lease.started, now)
             elif answered:
-                route.keys.worked(key, lease.started)
+                if key.strikes:
+                    route.keys.worked(key, lease.started)
                 seconds = now - lease.started
                 before = seconds if route.latency is None else route.latency
                 route.latency = before + LATENCY_DECAY * (seconds - before)

@@ -12,7 +12,7 @@ MOST_TOKENS = 10**12
 """A count above this is taken for rubbish."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class Usage(Value):
     """Tokens of one call, or a sum of several. One convention for every vendor: prompt tokens include those read from and
     written to the vendor's cache, completion tokens include reasoning.
@@ -43,6 +43,14 @@ class Usage(Value):
             self.reasoning_tokens + other.reasoning_tokens,
             self.estimated or other.estimated,
         )
+
+
+_INT = {int}
+
+
+def are_tokens(counts: tuple[Any, ...]) -> bool:
+    """Whether all of ``counts`` are what :func:`tokens` would give back as they are: one cheap test for the common case."""
+    return set(map(type, counts)) == _INT and min(counts) >= 0 and max(counts) <= MOST_TOKENS
 
 
 def tokens(count: Any) -> int:

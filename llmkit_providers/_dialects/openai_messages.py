@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dict[str, Any]]:
     """The ``messages`` field. A tool result becomes a ``tool`` message of its own, ahead of what else its message says."""
     encoded: list[dict[str, Any]] = []
-    tools = any([message.role == "assistant" and message.tool_calls for message in messages])
+    tools: bool | None = None
     for message in messages:
         if message.role == "user" and len(message.content) == 1 and type(message.content[0]) is Text and not message.extra:
             only = message.content[0]
@@ -44,6 +44,8 @@ def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dic
             continue
         if message.role == "tool":
             raise InvalidRequestError("a tool message holds tool results only")
+        if tools is None:
+            tools = any([turn.role == "assistant" and turn.tool_calls for turn in messages])
         encoded.append(_message(message, vendor, tools))
     return encoded
 

@@ -750,7 +750,7 @@ def test_first_event_and_idle_count_data_only(colour: Colour):
     pings = [item for _ in range(99) for item in (5.0, b": ping\n\n")]
     replies = [chunks(*pings), chunks("a", *pings)]
     client = colour.scripted(lambda request: replies.pop(0), [openai()], timeouts=Timeouts(first_event=12, idle=20))
-    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:  # noqa: PT012
+    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:
         assert client.runtime.clock == pytest.approx(12, abs=0.6)
         list(stream)
     assert caught.value.attempts[0].error.phase == "first_event"

@@ -126,7 +126,7 @@ def test_hooks_that_raise(colour: Colour, hook: str, problem: BaseException):
     client = colour.scripted(lambda request: next(replies), [openai(name="a")], plugins=zoo)
     other = colour.scripted(one_after_another(refusal(500), chat()), [openai(name="a"), openai(name="b")], plugins=zoo)
 
-    with pytest.warns(RuntimeWarning, match=f"'zoo'.*raised {type(problem).__name__}"):  # noqa: PT031
+    with pytest.warns(RuntimeWarning, match=f"'zoo'.*raised {type(problem).__name__}"):
         assert client.generate("q").text == "hello"
         assert client.generate("q").text == "hello"
         assert client.stream("q").text() == "a"
@@ -156,7 +156,7 @@ def test_hooks_that_return_rubbish_or_write_into_what_they_get(colour: Colour):
         return "rubbish"
 
     client = colour.scripted(answer(), [openai("sk-mine-12345")], plugins=[plugin(write, "llmkit_request")])
-    with pytest.warns(RuntimeWarning, match="returned str, not an HttpRequest"):  # noqa: PT031
+    with pytest.warns(RuntimeWarning, match="returned str, not an HttpRequest"):
         client.generate("q")
         client.generate("q")
     assert sent(client)[1].headers["Authorization"] == "Bearer sk-mine-12345"

@@ -83,8 +83,8 @@ def ask(client: Any, how: str, number: int, texts: Any = None) -> Any:
                 shown.extend(event.text for event in stream)
                 completion = stream.completion()
         except StreamInterrupted as error:
-            assert error.partial is not None  # noqa: PT017
-            assert error.partial.text == "".join(shown)  # noqa: PT017
+            assert error.partial is not None
+            assert error.partial.text == "".join(shown)
             raise
         assert completion.text == "".join(shown)
         return completion
@@ -188,7 +188,7 @@ def test_a_stream_is_whole_or_says_so(colour: Colour, words: int, end: tuple[Any
             assert "".join(event.text for event in stream) == "all good"
             assert [type(attempt.error).__name__ for attempt in stream.completion().attempts] == [cause, "NoneType"]
         return
-    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:  # noqa: PT012
+    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:
         for event in stream:
             shown += [event.text] if event.text else []
 
@@ -247,7 +247,7 @@ def test_deadline_covers_the_readers_time(colour: Colour):
     """R11: a reader who takes his time does not stretch the call's deadline."""
     client = colour.scripted(lambda request: chunks("a ", 1.0, "b ", 1.0, "c "), [openai()], timeout=5)
 
-    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:  # noqa: PT012
+    with pytest.raises(StreamInterrupted) as caught, client.stream("q") as stream:
         for _ in stream:
             client.runtime.clock += 4.5
 

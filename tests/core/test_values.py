@@ -125,7 +125,7 @@ def test_rubbish_is_no_value(document: Any):
     """Any JSON is a completion or a typed error."""
     from llmkit.wire.json import dump_json
 
-    try:  # noqa: SIM105
+    try:
         assert isinstance(from_json(dump_json(document), Completion), Completion)
     except InvalidResponseError:
         pass
