@@ -32,7 +32,7 @@ nitpick_ignore_regex = [
     (r"py:.*", rf"({project})\..*")
     for project in (
         *("aiohttp", "asyncio", "attrs?", "cattrs", "click", "collections", "concurrent", "contextlib", "datetime", "decimal"),
-        *("enum", "logging", "pathlib", "pluggy", "prometheus_client", "pydantic", "_?pytest", "re", "requests", "responses"),
+        *("enum", "logging", "os", "pathlib", "pluggy", "prometheus_client", "pydantic", "_?pytest", "re", "requests", "responses"),
         *("tenacity", "threading", "types", "typing"),
     )
 ] + [

@@ -1,4 +1,4 @@
-"""The directive ``vendors``: tables of the built-in providers, from their own class attributes, so that they cannot go stale."""
+"""The directive ``vendors``: tables of the built-in providers, from their own class attributes, so they cannot go stale."""
 
 from __future__ import annotations
 
