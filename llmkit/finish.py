@@ -29,6 +29,7 @@ def finish(coroutine: Coroutine[Any, Any, T]) -> T:
 def drain(stream: AsyncGenerator[T, None]) -> Iterator[T]:
     """Iterate an async generator that never suspends, and close it however the loop over it ends."""
     advance = stream.__anext__
+    waits = False
     try:
         while True:
             try:
@@ -38,6 +39,8 @@ def drain(stream: AsyncGenerator[T, None]) -> Iterator[T]:
             except StopAsyncIteration:
                 return
             else:
+                waits = True  # and cannot be closed any more
                 raise RuntimeError(f"{stream!r} waited for an event loop: a sync client needs sync collaborators")
     finally:
-        finish(stream.aclose())
+        if not waits:
+            finish(stream.aclose())

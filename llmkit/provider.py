@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from llmkit.errors import LLMError, UnsupportedParameterError
+from llmkit.errors import LLMError, Recovery, UnsupportedParameterError
 from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.instances import Instance
@@ -58,7 +58,10 @@ class StreamDecoder(Protocol):
     """True once the vendor's terminal event, or a finish reason, has come."""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data``, cut anywhere, completes.
+        """The events that ``data``, cut anywhere, completes; ``data`` may be empty.
+
+        An error that follows events in the same bytes does not take them away: the events are given now, and the next call,
+        :meth:`feed` (also of no bytes) or :meth:`finish`, raises it.
 
         :raises LLMError: the vendor's error inside the stream, or :class:`~llmkit.errors.InvalidResponseError`.
         """
@@ -94,6 +97,8 @@ class Provider:
     """Settings of this provider alone, with a sentence about each; any other name is a configuration error."""
     endpoints: ClassVar[tuple[str, ...]] = ()
     """Path ends that turn the API root into a full endpoint; taken off a ``base_url`` that has one."""
+    statuses: ClassVar[Mapping[int, tuple[type[LLMError], Recovery]]] = {}
+    """HTTP statuses that mean at this vendor what they mean nowhere else, and what may help."""
 
     def __init__(self, **_: Any) -> None:
         """Providers are made once, without arguments."""
@@ -180,7 +185,7 @@ class Provider:
         """
         message, codes = error_fields(reply.body)
         return error_for(
-            reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body
+            reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body, own=self.statuses
         )
 
     # ------------------------------------------------------------------------------------------- what is possible

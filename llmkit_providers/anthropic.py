@@ -1,4 +1,4 @@
-"""Anthropic: the Messages API, https://platform.claude.com/docs/en/api/messages"""
+"""Anthropic: the Messages API, https://platform.claude.com/docs/en/api/messages, also on Google's Vertex AI."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from llmkit_providers._dialects import anthropic_answers, anthropic_messages
 
 VERSION = "2023-06-01"
 """The ``anthropic-version`` this module speaks: https://platform.claude.com/docs/en/api/versioning"""
+
+VERTEX_VERSION = "vertex-2023-10-16"
+"""The version that stands in the body on Vertex AI: https://platform.claude.com/docs/en/api/claude-on-vertex-ai"""
 
 NO_SAMPLING = re.compile(r"claude-(?:opus-4-(?:[7-9]|\d\d)|[a-z]+-(?:[5-9]|\d\d))(?!\d)")
 """Models that refuse ``temperature`` and ``top_p`` with a 400, and that think unless told not to: Opus from 4.7 on, every other
@@ -44,6 +47,13 @@ class Anthropic(Provider):
     thinking off. Thinking is switched on through ``extra={"thinking": {...}}``. ``extra`` is merged into the body last; an
     ``output_config`` in it is merged key by key. Marks such as ``cache_control`` stand in a part's
     ``extra={"anthropic": {...}}``. System messages stand above the conversation, wherever they are given.
+
+    For Claude on Vertex AI the base URL is ``https://REGION-aiplatform.googleapis.com/v1/projects/P/locations/REGION``, the key
+    an access token, and ``settings={"vertex": True}`` says so. There the model stands in the path, and models are not listed.
+
+    While the vendor runs tools of its own, or a model thinks unseen, a stream may bring nothing but ``ping`` events. They keep
+    the connection alive but are no events of the answer, so they do not count against the idle timer: calls with such tools may
+    need a larger ``Timeouts(idle=...)`` (seconds).
     """
 
     name = "anthropic"
@@ -72,16 +82,27 @@ class Anthropic(Provider):
         }
     )
     settings: ClassVar[Mapping[str, str]] = {
-        "version": f"The anthropic-version header; default {VERSION}.",
+        "version": f"The anthropic-version header; default {VERSION}. On Vertex AI anthropic_version; default {VERTEX_VERSION}.",
+        "vertex": "True for Claude on Google's Vertex AI.",
         "beta": "Comma-separated names of beta features, sent as the anthropic-beta header.",
     }
 
     # ------------------------------------------------------------------------------------------- what goes out
 
+    def root(self, instance: Instance) -> str:
+        """The API root; on Vertex AI down to ``publishers/anthropic``."""
+        root = super().root(instance)
+        return f"{root}/publishers/anthropic" if instance.settings.get("vertex") and "/publishers/" not in root else root
+
     def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
-        """``POST /v1/messages``."""
+        """``POST /v1/messages``; on Vertex AI ``POST models/{model}:rawPredict`` or ``:streamRawPredict``."""
         system, messages = anthropic_messages.conversation(call.messages)
-        body: dict[str, Any] = {"model": instance.model, "messages": messages}
+        if instance.settings.get("vertex"):
+            path = f"models/{quote(instance.model, safe='@')}:{'streamRawPredict' if call.stream else 'rawPredict'}"
+            body: dict[str, Any] = {"anthropic_version": str(instance.settings.get("version") or VERTEX_VERSION)}
+        else:
+            path, body = "v1/messages", {"model": instance.model}
+        body["messages"] = messages
         if system is not None:
             body["system"] = system
         _add_options(body, call.options)
@@ -92,12 +113,14 @@ class Anthropic(Provider):
             extra["output_config"] = {**body.get("output_config", {}), **extra["output_config"]}
         body.update(extra)
         if "max_tokens" not in body:
-            body["max_tokens"] = _default_max_tokens(body)
+            body["max_tokens"] = _default_max_tokens(instance.model, body)
         headers = {"Content-Type": "application/json", **_headers(instance)}
-        return HttpRequest("POST", f"{self.root(instance)}/v1/messages", headers, dump_json(body))
+        return HttpRequest("POST", f"{self.root(instance)}/{path}", headers, dump_json(body))
 
     def encode_models(self, call: ModelsCall, instance: Instance) -> HttpRequest:
         """``GET /v1/models``, a thousand to a page: https://platform.claude.com/docs/en/api/models-list"""
+        if instance.settings.get("vertex"):
+            raise self.cannot("models")
         after = f"&after_id={quote(call.page, safe='')}" if call.page else ""
         return HttpRequest("GET", f"{self.root(instance)}/v1/models?limit=1000{after}", _headers(instance))
 
@@ -106,7 +129,9 @@ class Anthropic(Provider):
         return super().encode_raw(call, instance).with_headers(_headers(instance))
 
     def authorize(self, request: HttpRequest, key: Secret) -> HttpRequest:
-        """The key goes into ``x-api-key``."""
+        """The key goes into ``x-api-key``; an access token for Vertex AI into ``Authorization``."""
+        if "/publishers/" in request.url:
+            return super().authorize(request, key)
         return request.with_headers({"x-api-key": key.reveal()})
 
     # ------------------------------------------------------------------------------------------- what comes back
@@ -150,8 +175,9 @@ class Anthropic(Provider):
 
 
 def _headers(instance: Instance) -> dict[str, str]:
-    headers = {"anthropic-version": str(instance.settings.get("version") or VERSION)}
-    if beta := instance.settings.get("beta"):
+    settings = instance.settings
+    headers = {} if settings.get("vertex") else {"anthropic-version": str(settings.get("version") or VERSION)}
+    if beta := settings.get("beta"):
         headers["anthropic-beta"] = beta if isinstance(beta, str) else ",".join(beta)
     return headers
 
@@ -173,11 +199,11 @@ def _add_options(body: dict[str, Any], options: Options) -> None:
         body.setdefault("output_config", {})["format"] = anthropic_messages.output_format(options.response_format)
 
 
-def _default_max_tokens(body: Mapping[str, Any]) -> int:
+def _default_max_tokens(model: str, body: Mapping[str, Any]) -> int:
     """``thinking.budget_tokens`` must be below ``max_tokens``."""
     thinking = body.get("thinking")
     budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
-    default = DEFAULT_MAX_TOKENS_THINKING if NO_SAMPLING.search(str(body["model"])) else DEFAULT_MAX_TOKENS
+    default = DEFAULT_MAX_TOKENS_THINKING if NO_SAMPLING.search(model) else DEFAULT_MAX_TOKENS
     return default + (budget if isinstance(budget, int) else 0)
 
 

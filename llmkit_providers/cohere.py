@@ -11,6 +11,7 @@ Facts that shape this module, from those pages and recorded traffic:
   are reasoning without a signature.
 - Citations have no common form: whole answers keep them in ``raw``, streams bring each as a
   :class:`~llmkit.values.events.RawEvent`, and the last one holds them all under ``citations``.
+- 498 says that the request or the answer holds what is on a deny list: https://docs.cohere.com/reference/chat, its errors.
 - A stream can end in ``finish_reason: ERROR`` with the reason in ``error``, after a status of 200; ``[DONE]`` comes sometimes.
 """
 
@@ -21,7 +22,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from llmkit.errors import InvalidResponseError, LLMError
+from llmkit.errors import ContentFilterError, InvalidResponseError, LLMError, Recovery
 from llmkit.provider import Provider, StreamDecoder, error_fields
 from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
@@ -78,6 +79,7 @@ class Cohere(Provider):
         {"chat", "stream", "embeddings", "models", "max_tokens", "temperature", "top_p", "stop", "seed", "reasoning_effort"}
         | {"tools", "tool_choice", "json", "json_schema", "images", "image_urls", "dimensions"}
     )
+    statuses: ClassVar[Mapping[int, tuple[type[LLMError], Recovery]]] = {498: (ContentFilterError, Recovery.NEVER)}
     endpoints = ("/v2/chat", "/v2/embed", "/v1/chat", "/v1/models", "/v2", "/v1")
 
     # ------------------------------------------------------------------------------------------- what goes out
@@ -170,7 +172,10 @@ class Cohere(Provider):
 
     def error(self, reply: HttpReply) -> LLMError:
         """As the base; the body's ``id`` is the request's where no header tells: https://docs.cohere.com/reference/errors"""
-        error = super().error(reply)
+        blocked = reply.status == 498 and b"blocked " in reply.body.lower()
+        # 498 is a wrong token, and a prompt that the content policy refuses: that says nothing against the key
+        error = super().error(HttpReply(400, reply.headers, reply.body) if blocked else reply)
+        error.status = reply.status
         if error.request_id is None:
             with suppress(InvalidResponseError):
                 error.request_id = str(parse_object(reply.body).get("id") or "") or None
@@ -225,8 +230,8 @@ class _Decoder(FrameDecoder):
             position = self._positions[index] = len(self._positions)
             call_id, name = str(call.get("id") or f"call_{position}"), str(function.get("name") or "")
             events.append(ToolCallDelta(position, call_id, name, function.get("arguments") or ""))
-        elif index in self._positions:
-            events.append(ToolCallDelta(self._positions[index], arguments=function.get("arguments") or ""))
+        elif index in self._positions and (arguments := function.get("arguments")):
+            events.append(ToolCallDelta(self._positions[index], arguments=arguments))
 
     def _end(self, document: dict[str, Any], delta: Mapping[str, Any], events: list[Event]) -> None:
         if delta.get("error"):

@@ -5,6 +5,8 @@
 - ``strict`` schemas work with the gpt-oss models only: https://console.groq.com/docs/structured-outputs
 - A call the model got wrong is an error with code ``tool_use_failed``, in a stream as ``event: error``:
   https://console.groq.com/docs/errors
+- 498 is ``capacity_exceeded``: no room for a request of the flex tier, to be tried again:
+  https://console.groq.com/docs/flex-processing
 - Thinking comes in ``reasoning``: https://console.groq.com/docs/reasoning
 - No embeddings.
 """
@@ -12,8 +14,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from llmkit.errors import LLMError, OverloadedError, Recovery
 from llmkit.values.instances import Instance
 from llmkit.values.usage import Usage
 from llmkit_providers._dialects.openai_chat import CHAT, IMAGES, OpenAIChat
@@ -31,6 +34,7 @@ class Groq(OpenAIChat):
     features = CHAT | IMAGES | {"reasoning_effort"}
     max_tokens_name = "max_completion_tokens"
     message_names = False
+    statuses: ClassVar[Mapping[int, tuple[type[LLMError], Recovery]]] = {498: (OverloadedError, Recovery.RETRY)}
 
     def strict(self, instance: Instance) -> bool:
         """Only the gpt-oss models take ``strict``."""

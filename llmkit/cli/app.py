@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ from llmkit.errors import ConfigError, LLMError
 COMMANDS = ("chat", "config", "demo", "generate", "models", "plugins", "simulate")
 
 
+class ReaderGone(Exception):
+    """Nobody reads the output any more. Raised in the place of BrokenPipeError, of which click makes an exit code of its own."""
+
+
 class Program(click.Group):
     """A group whose own commands are imported by name; plugins add theirs in the ordinary way."""
 
@@ -31,6 +36,18 @@ class Program(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = import_module(f"llmkit.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        :raises ReaderGone: if nobody reads its output.
+        """
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+        return result
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a plugin's command, unless the program has one of that name."""
@@ -81,16 +98,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     :param arguments: the command line without the program's name; default the process's.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # an answer may hold what the terminal's encoding, or any, cannot say
+            stream.reconfigure(errors="backslashreplace")
     state = State()
     with warnings.catch_warnings():
         warnings.showwarning = _warn  # type: ignore[assignment]
         try:
-            code = _run(state, arguments)
-            sys.stdout.flush()
-        except BrokenPipeError:
+            return _run(state, arguments)
+        except (ReaderGone, BrokenPipeError):
             drop_output()
             return ExitCode.BROKEN_PIPE
-    return code
 
 
 def _run(state: State, arguments: Sequence[str] | None) -> int:
@@ -102,6 +120,8 @@ def _run(state: State, arguments: Sequence[str] | None) -> int:
         code = program.main(arguments, prog_name="llmkit", standalone_mode=False, obj=state)
         return code if isinstance(code, int) else ExitCode.OK
     except (KeyboardInterrupt, click.Abort):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the answer's last line stays as it is
         return ExitCode.INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as help_text:
         help_text.show()
@@ -116,12 +136,25 @@ def _run(state: State, arguments: Sequence[str] | None) -> int:
             _show_traceback()
         _tell(state, problem)
         return code_for(problem)
+    except (ReaderGone, BrokenPipeError):
+        raise
+    except Exception as problem:  # a mistake of llmkit's or of a plugin's: said in one line as well
+        if state.debug:
+            _show_traceback()
+        complain(f"unexpected {type(problem).__name__}: {' '.join(_redacted(str(problem)).split())} (--debug shows where)")
+        return ExitCode.FAILED
 
 
 def _show_traceback() -> None:
     import traceback
 
-    traceback.print_exc()
+    sys.stderr.write(_redacted(traceback.format_exc()))
+
+
+def _redacted(text: str) -> str:
+    from llmkit.wire.redact import redact
+
+    return redact(text)
 
 
 def _tell(state: State, error: LLMError) -> None:

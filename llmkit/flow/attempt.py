@@ -22,6 +22,7 @@ from llmkit.policy.router import Lease, Parked, Route
 from llmkit.provider import Provider
 from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, ModelList, Timing
+from llmkit.values.instances import Instance
 from llmkit.values.options import OPTION_NAMES
 from llmkit.wire.errors import request_id
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -96,7 +97,7 @@ def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRe
             call = attrs.evolve(call, options=options)
         if call.stream and "stream" not in provider.features:
             raise provider.cannot("stream")
-        missing = _guarded(route, "say what it supports", provider.unsupported, call, instance)
+        missing = _guarded(route, "say what it supports", _missing, provider, call, instance)
         if missing:
             call, dropped = _without(call, missing, provider), missing
     elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
@@ -113,6 +114,10 @@ def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRe
         if not isinstance(request, HttpRequest):
             raise _unsendable(route, request)
     return call, request, dropped
+
+
+def _missing(provider: Provider, call: ChatCall, instance: Instance) -> tuple[str, ...]:
+    return tuple(provider.unsupported(call, instance))
 
 
 def _guarded(route: Route, what: str, method: Callable[..., T], *given: Any) -> T:

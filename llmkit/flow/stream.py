@@ -49,6 +49,8 @@ class OpenStream:
     events: list[Event] = attrs.field(factory=list)
     first_event: float | None = None
     """Seconds from the start of the call to the first content."""
+    told: bool = False
+    """Whether the last bytes brought events, behind which an error may be held."""
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
@@ -100,7 +102,10 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
 
 def _decoder(call: ChatCall, headers: Mapping[str, str], route: Route) -> StreamDecoder:
     try:
-        return route.provider.decoder(call, headers)
+        decoder = route.provider.decoder(call, headers)
+        if not hasattr(decoder, "complete") or not callable(decoder.feed):
+            raise TypeError(f"decoder returned {type(decoder).__name__}")
+        return decoder
     except LLMError:
         raise
     except PROVIDERS_OWN as problem:
@@ -177,12 +182,16 @@ async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
     """
     whole = stream.decoder.complete
     try:
-        data = await stream.body.read(until)
-        if data:
-            events = stream.decoder.feed(data)
-        else:
-            events = stream.decoder.finish()
-            stream.ended = True
+        # An error that the last bytes held behind their events is told now, not when the server says more.
+        events = stream.decoder.feed(b"") if stream.told else []
+        if not events:
+            data = await stream.body.read(until)
+            if data:
+                events = stream.decoder.feed(data)
+            else:
+                events = stream.decoder.finish()
+                stream.ended = True
+        stream.told = bool(events)
         stream.events += events
         if not stream.ended or stream.decoder.complete:
             return events

@@ -78,6 +78,8 @@ class Service:
         plan = self._engine.receive(vendor, asked, time.monotonic(), connection)
         try:
             return await self._send(request, plan)
+        except ConnectionResetError:  # the client has left, which is no error of the server's
+            return web.Response()
         finally:
             if plan.open:  # the client has left, or the server stops
                 self._engine.ledger.fail(plan.account, "gone")

@@ -38,6 +38,12 @@ class Pending(Exchange):
                 self.task.cancel()
             self.abort()
 
+    def again(self) -> None:
+        """See :meth:`Exchange.again`. The dead connection is forgotten, or :meth:`kill` would break that and leave the task waiting
+        for the next one."""
+        super().again()
+        self.transport = None
+
     def abort(self) -> None:
         """Close the socket without waiting for what is still to be written."""
         if self.transport is not None:

@@ -93,7 +93,7 @@ class Options(Value):
         if self is NO_OPTIONS:
             return defaults
         merged = {**defaults.to_dict(), **self.to_dict()}
-        if self.extra and defaults.extra:
+        if self.extra is not None and defaults.extra:
             merged["extra"] = {**defaults.extra, **self.extra}
         return Options(**merged)
 

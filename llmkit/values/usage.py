@@ -15,7 +15,11 @@ MOST_TOKENS = 10**12
 @attrs.frozen(slots=False, eq=False, repr=False)
 class Usage(Value):
     """Tokens of one call, or a sum of several. One convention for every vendor: prompt tokens include those read from and
-    written to the vendor's cache, completion tokens include reasoning."""
+    written to the vendor's cache, completion tokens include reasoning.
+
+    The counts are the vendor's own, as it bills them, also where they do not add up: Azure OpenAI has been seen to report more
+    cached tokens than the whole prompt has. Arithmetic with them (``prompt_tokens - cache_read_tokens``) should not go below 0.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -49,7 +49,7 @@ def from_json(data: bytes | str, kind: type[T]) -> T:
     document = parse_json(data)
     try:
         return converter().structure(document, kind)
-    except (cattrs.BaseValidationError, LLMError, ValueError, TypeError, KeyError) as problem:
+    except (cattrs.BaseValidationError, LLMError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as problem:
         said = "; ".join(cattrs.transform_error(problem)) if isinstance(problem, cattrs.BaseValidationError) else str(problem)
     raise InvalidResponseError(f"no {kind.__name__}: {said}")
 

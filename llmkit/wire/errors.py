@@ -40,8 +40,7 @@ STATUSES: Mapping[int, tuple[type[LLMError], Recovery]] = {
     422: (InvalidRequestError, Recovery.NEVER),
     425: (ServerError, Recovery.RETRY),
     429: (RateLimitError, Recovery.RETRY),
-    # 498: invalid token; 499: cancelled, "try the request again": https://docs.cohere.com/reference/errors
-    498: (AuthenticationError, Recovery.OTHER_KEY),
+    # Cancelled, "try the request again": https://docs.cohere.com/reference/errors
     499: (ServerError, Recovery.RETRY),
     501: (ServerError, Recovery.OTHER_INSTANCE),
     503: (OverloadedError, Recovery.RETRY),
@@ -59,6 +58,7 @@ CODES: Mapping[str, tuple[type[LLMError], Recovery]] = {
     "billing_hard_limit_reached": (QuotaExceededError, Recovery.OTHER_KEY),
     "billing_not_active": (QuotaExceededError, Recovery.OTHER_KEY),
     "billing_error": (QuotaExceededError, Recovery.OTHER_KEY),
+    "quota_exceeded": (QuotaExceededError, Recovery.OTHER_KEY),
     "insufficient_credits": (QuotaExceededError, Recovery.OTHER_KEY),
     "invalid_api_key": (AuthenticationError, Recovery.OTHER_KEY),
     "api_key_invalid": (AuthenticationError, Recovery.OTHER_KEY),
@@ -110,7 +110,7 @@ WORDS: tuple[tuple[str, type[LLMError], Recovery], ...] = (
         Recovery.OTHER_KEY,
     ),
     (
-        r"content (management )?policy|content filter|safety system|flagged as",
+        r"content (management )?policy|content filter|safety system|flagged as|blocked (input|output)",
         ContentFilterError,
         Recovery.NEVER,
     ),
@@ -162,6 +162,7 @@ def error_for(
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     retry_hint: float | None = None,
+    own: Mapping[int, tuple[type[LLMError], Recovery]] | None = None,
 ) -> LLMError:
     """The typed error for what a vendor said.
 
@@ -170,10 +171,11 @@ def error_for(
     :param codes: the vendor's error code, type and status words, most specific first.
     :param headers: the reply's headers, for the request id, Retry-After and ``x-should-retry``.
     :param retry_hint: seconds to wait that the vendor put in the body; the headers win.
+    :param own: statuses that mean at this vendor what they mean nowhere else.
     """
     headers = headers or {}
     given = tuple(str(code) for code in codes if code not in (None, ""))
-    cls, recovery = classify(status, given, message)
+    cls, recovery = (own.get(status or 0) if own else None) or classify(status, given, message)
     should_retry = headers.get("x-should-retry")
     if should_retry == "true" and recovery is Recovery.NEVER:
         recovery = Recovery.RETRY

@@ -218,8 +218,8 @@ class AnthropicDecoder(JSONStreamDecoder):
             events.append(TextDelta(str(block["text"])))
         elif kind == "thinking" and (block.get("thinking") or block.get("signature")):
             events.append(ReasoningDelta(str(block.get("thinking") or ""), _text(block.get("signature")) or None))
-        elif kind == "redacted_thinking":
-            events.append(ReasoningDelta(redacted=_text(block.get("data"))))
+        elif kind == "redacted_thinking" and block.get("data"):
+            events.append(ReasoningDelta(redacted=_text(block["data"])))
         elif kind == "tool_use":
             found.position = self._calls
             self._calls += 1
@@ -233,13 +233,16 @@ class AnthropicDecoder(JSONStreamDecoder):
             return
         kind = delta.get("type")
         if kind == "text_delta":
-            events.append(TextDelta(str(delta.get("text") or "")))
+            if text := delta.get("text"):
+                events.append(TextDelta(str(text)))
         elif kind == "input_json_delta":
             self._json(found, str(delta.get("partial_json") or ""), events)
         elif kind == "thinking_delta":
-            events.append(ReasoningDelta(str(delta.get("thinking") or "")))
+            if thinking := delta.get("thinking"):
+                events.append(ReasoningDelta(str(thinking)))
         elif kind == "signature_delta":
-            events.append(ReasoningDelta(signature=_text(delta.get("signature"))))
+            if signature := delta.get("signature"):
+                events.append(ReasoningDelta(signature=str(signature)))
         elif kind == "citations_delta":
             found.block["citations"] = [*(found.block.get("citations") or []), delta.get("citation")]
         elif found.block.get("type") not in ("text", "thinking", "tool_use"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
@@ -71,7 +72,9 @@ def error(
     """The typed error for ``{"error": {"code", "message", "status", "details"}}``.
 
     An ``ErrorInfo`` among the details tells more than the status (a wrong key is a 400 with ``API_KEY_INVALID``), a
-    ``RetryInfo`` how long to wait: https://google.aip.dev/193
+    ``RetryInfo`` how long to wait: https://google.aip.dev/193. A ``QuotaFailure`` names the limits that were exceeded; where
+    one of them counts by the day, the error is what Google's newer API calls ``quota_exceeded``, and a limit by the minute
+    stays ``RESOURCE_EXHAUSTED``: https://ai.google.dev/gemini-api/docs/api-errors
     """
     said = document.get("error")
     fields: Mapping[str, Any] = said if isinstance(said, Mapping) else {"message": said or "the vendor gave no error message"}
@@ -85,12 +88,23 @@ def error(
     return error_for(
         status,
         str(fields.get("message") or ""),
-        codes=(*reasons, fields.get("status")),
+        codes=("quota_exceeded" if _daily(details) else None, *reasons, fields.get("status")),
         provider=PROVIDER,
         headers=headers,
         body=body or dump_json(dict(document)),
         retry_hint=duration(hint),
     )
+
+
+def _daily(details: list[Mapping[str, Any]]) -> bool:
+    """Whether a day's quota is used up: ``quotaId`` is ``GenerateRequestsPerDayPerProjectPerModel-FreeTier`` or the like.
+
+    Limits: https://ai.google.dev/gemini-api/docs/rate-limits; names: https://github.com/google-gemini/gemini-cli/issues/8437
+    """
+    listed = [detail["violations"] for detail in details if isinstance(detail.get("violations"), list)]
+    violations = [violation for found in listed for violation in found if isinstance(violation, Mapping)]
+    names = [str(violation.get(name)) for violation in violations for name in ("quotaId", "quotaMetric")]
+    return any(re.search("per_?day", name, re.IGNORECASE) for name in names)
 
 
 def completion(body: bytes) -> Completion:
@@ -230,7 +244,8 @@ class GeminiDecoder(JSONStreamDecoder):
             if part.extra:
                 events.append(PartDone(Text("", part.extra), choice))
         elif isinstance(part, Reasoning):
-            events.append(ReasoningDelta(part.text, part.signature, choice=choice))
+            if part.text or part.signature:
+                events.append(ReasoningDelta(part.text, part.signature, choice=choice))
         elif isinstance(part, ToolCall):
             arguments = dump_json(part.arguments).decode()
             events.append(ToolCallDelta(self._calls[choice], part.id, part.name, arguments, choice, part.extra))

@@ -59,6 +59,8 @@ def conversation(messages: Sequence[Message], needs_signature: bool) -> tuple[Js
             contents[-1]["parts"] += parts
         elif parts:
             contents.append({"role": role, "parts": parts})
+        elif role == "user" and any(isinstance(part, Text) for part in message.content):
+            contents.append({"role": role, "parts": [{"text": ""}]})  # taken, where no contents at all are refused
     return ({"parts": system} if system else None), contents
 
 

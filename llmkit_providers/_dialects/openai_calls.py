@@ -42,14 +42,15 @@ class CallFragments:
         return choice in self._calls
 
     def read(self, fragments: list[Any], choice: int, provider: str) -> list[ToolCallDelta]:
-        """The events for the ``tool_calls`` of one delta."""
+        """The events for the ``tool_calls`` of one delta. A fragment that says nothing new is no event."""
         events = []
         touched: set[int] = set()
         for fragment in fragments:
             if type(fragment) is dict:
                 event = self._fragment(fragment, choice, provider, touched)
                 touched.add(event.position)
-                events.append(event)
+                if event.id or event.name or event.arguments or event.extra:
+                    events.append(event)
         return events
 
     def close(self, choice: int) -> list[ToolCallDelta]:

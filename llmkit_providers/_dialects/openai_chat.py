@@ -303,7 +303,9 @@ class OpenAIChat(Provider):
         except InvalidResponseError:
             document = None
         message, codes = self.error_words(document) if document else error_fields(reply.body)
-        return error_for(reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body)
+        return error_for(
+            reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body, own=self.statuses
+        )
 
     def inner_error(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> LLMError:
         """The typed error for an error document under status 200, or in a stream. A numeric code in it is the HTTP status that

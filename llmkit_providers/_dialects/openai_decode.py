@@ -119,9 +119,10 @@ def content_part(chunk: Any, provider: str) -> Part | None:
     if kind == "thinking":
         text = thinking_text(chunk.get("thinking"))
         signature = chunk.get("signature")
-        return Reasoning(text, signature if isinstance(signature, str) else None, provider=provider)
+        signature = signature if isinstance(signature, str) and signature else None
+        return Reasoning(text, signature, provider=provider) if text or signature else None
     if kind == "refusal" and isinstance(chunk.get("refusal"), str):
-        return Refusal(chunk["refusal"])
+        return Refusal(chunk["refusal"]) if chunk["refusal"] else None
     if isinstance(chunk.get("text"), str):
         return Text(chunk["text"]) if chunk["text"] else None
     if kind == "image_url":

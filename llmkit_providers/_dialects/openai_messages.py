@@ -142,13 +142,7 @@ def encode_tools(tools: Sequence[ToolLike], strict: bool) -> list[dict[str, Any]
 
 
 def _tool(tool: Tool, strict: bool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    function["parameters"] = strict_schema(tool.parameters) if strict and tool.strict else tool.parameters
-    if strict and tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    return {"type": "function", "function": _named(tool, "parameters", tool.parameters, strict)}
 
 
 def encode_schema(wanted: JsonSchema, strict: bool) -> dict[str, Any]:
@@ -156,13 +150,18 @@ def encode_schema(wanted: JsonSchema, strict: bool) -> dict[str, Any]:
 
     :param strict: whether the vendor takes ``strict``.
     """
-    inner: dict[str, Any] = {"name": wanted.name}
-    if wanted.description:
-        inner["description"] = wanted.description
-    inner["schema"] = strict_schema(wanted.schema) if strict and wanted.strict else wanted.schema
-    if strict and wanted.strict is not None:
-        inner["strict"] = wanted.strict
-    return {"type": "json_schema", "json_schema": inner}
+    return {"type": "json_schema", "json_schema": _named(wanted, "schema", wanted.schema, strict)}
+
+
+def _named(given: Tool | JsonSchema, field: str, schema: Any, strict: bool) -> dict[str, Any]:
+    """A schema under its name, with ``strict`` where the vendor takes it and the caller says so."""
+    named: dict[str, Any] = {"name": given.name}
+    if given.description:
+        named["description"] = given.description
+    named[field] = strict_schema(schema) if strict and given.strict else schema
+    if strict and given.strict is not None:
+        named["strict"] = given.strict
+    return named
 
 
 def strict_schema(schema: Any) -> Any:

@@ -110,6 +110,19 @@ def test_tenacity_policies(colour: Colour, policy: Any, tries: int, seconds: flo
         assert len(sent(client)) == turn * tries
 
 
+def test_a_refusal_that_lets_no_key_rest_is_counted(colour: Colour, monkeypatch: pytest.MonkeyPatch):
+    """A vendor's error that asks for another key without a reason to rest this one does not make a call go round for ever."""
+    from llmkit import Recovery
+    from llmkit.provider import Provider
+
+    monkeypatch.setattr(Provider, "error", lambda self, reply: ServerError("x", recovery=Recovery.OTHER_KEY))
+    client = colour.scripted(lambda request: refusal(500), [openai()], retries=2)
+    monkeypatch.setattr(type(client.core.router.routes()[0].provider), "error", Provider.error)
+    with pytest.raises(ServerError):
+        client.generate("q")
+    assert len(sent(client)) <= 3
+
+
 def test_deadline_is_stronger_than_the_policy(colour: Colour):
     """A pause that would pass the deadline is not begun."""
     policy = tenacity.Retrying(stop=tenacity.stop_never, wait=tenacity.wait_fixed(4))
@@ -159,7 +172,13 @@ def test_decorator_sync_and_async():
     fast = {"initial_delay": 0.001, "max_delay": 0.001}
     assert llmkit.retry(3, **fast)(failing(ServerError("x"), 3))() == "done"
     assert len(hits) == 4
-    for error, tries in ((ServerError("x"), 3), (ConnectionError(), 3), (TimeoutError(), 3), (ValueError(), 1), (ConfigError("x"), 1)):
+    for error, tries in (
+        (ServerError("x"), 3),
+        (ConnectionError(), 3),
+        (TimeoutError(), 3),
+        (ValueError(), 1),
+        (ConfigError("x"), 1),
+    ):
         hits.clear()
         with pytest.raises(type(error)):
             llmkit.retry(2, **fast)(failing(error, 99))()
@@ -200,7 +219,9 @@ def test_backoff_is_full_jitter_and_keeps_retry_after():
 def test_failover_and_its_story(colour: Colour, streams: bool):
     """Another instance takes over at once, and the attempts list every try."""
     good = (lambda request: chunks("good")) if streams else chat("good")
-    client = colour.scripted(by_host(a=refusal(500), b=refusal(404, "no such model"), c=good), at("a", "b", "c"), strategy="round_robin")
+    client = colour.scripted(
+        by_host(a=refusal(500), b=refusal(404, "no such model"), c=good), at("a", "b", "c"), strategy="round_robin"
+    )
 
     completion = client.stream("q").completion() if streams else client.generate("q")
 
@@ -218,10 +239,21 @@ def test_all_failed(colour: Colour):
     with pytest.raises(AllInstancesFailed) as caught:
         client.generate("q")
 
-    assert [failure.instance for failure in caught.value.failures] == ["a", "b"]
+    assert [failure.instance for failure in caught.value.failures] == ["a", "b", "a"]
     assert "a: a is ill" in str(caught.value)
     assert "b: b has it not" in str(caught.value)
-    assert len(caught.value.attempts) == 2
+    assert len(caught.value.attempts) == 3
+
+
+def test_an_instance_without_the_model_ends_nothing(colour: Colour):
+    """An instance that can never serve the call is not asked twice, and the retries of the others are not lost by it."""
+    ill = iter([refusal(500), refusal(503)])
+    client = colour.scripted(by_host(a=lambda request: next(ill, chat("well again")), b=refusal(404)), at("a", "b"), retries=2)
+
+    completion = client.generate("q")
+
+    assert completion.text == "well again"
+    assert [attempt.instance for attempt in completion.attempts] == ["a", "b", "a", "a"]
 
 
 def test_fallbacks_come_after_the_callers_own(colour: Colour):
@@ -257,7 +289,9 @@ def test_excluded_instances(colour: Colour):
 
 
 def test_tasks_choose_instances(colour: Colour):
-    client = colour.scripted(answer(), [*at("a", tasks=["summary"]), *at("b", tasks="chat"), *at("c")], tasks=[Task("summary"), Task("idle")])
+    client = colour.scripted(
+        answer(), [*at("a", tasks=["summary"]), *at("b", tasks="chat"), *at("c")], tasks=[Task("summary"), Task("idle")]
+    )
     assert {client.generate("q", task="summary").instance for _ in range(3)} == {"a"}
     assert {client.generate("q").instance for _ in range(6)} == {"a", "b", "c"}
     with pytest.raises(ConfigError, match="no instance serves task 'idle'"):
@@ -269,7 +303,9 @@ def test_tasks_choose_instances(colour: Colour):
 
 def test_options_in_layers(colour: Colour):
     """The task's defaults under the instance's under the request's; `extra` is merged."""
-    instance = openai(tasks=["t"], options={"temperature": 0.2, "max_tokens": 20, "top_k": 2, "both": "instance"}, headers={"X-Mine": "1"})
+    instance = openai(
+        tasks=["t"], options={"temperature": 0.2, "max_tokens": 20, "top_k": 2, "both": "instance"}, headers={"X-Mine": "1"}
+    )
     task = Task("t", temperature=0.1, max_tokens=10, seed=1, top_k=1, under="task")
     client = colour.scripted(answer(), [instance], tasks=[task])
 
@@ -374,7 +410,9 @@ def test_wrong_arguments(colour: Colour, wrong: dict[str, Any], streams: bool):
     assert "did you mean 'temperature'" in str(caught.value) or wrong != {"temprature": 1}
 
 
-@pytest.mark.parametrize("prompt", [5, None, [], [5], [{"role": "king", "content": "x"}], [{"content": "x"}], b"bytes", {"role": "user"}])
+@pytest.mark.parametrize(
+    "prompt", [5, None, [], [5], [{"role": "king", "content": "x"}], [{"content": "x"}], b"bytes", {"role": "user"}]
+)
 def test_wrong_prompts(colour: Colour, prompt: Any):
     client = colour.scripted(answer(), [openai()])
     with pytest.raises(InvalidRequestError, match="prompt"):
@@ -453,7 +491,11 @@ def test_wrong_instances(wrong: dict[str, Any]):
 
 def test_unknown_names(colour: Colour):
     client = colour.scripted(answer(), at("alpha"))
-    for call in (lambda: client.generate("q", instance="alfa"), lambda: client.enable("alfa"), lambda: client.remove_instance("alfa")):
+    for call in (
+        lambda: client.generate("q", instance="alfa"),
+        lambda: client.enable("alfa"),
+        lambda: client.remove_instance("alfa"),
+    ):
         with pytest.raises(ConfigError, match=r"no instance is named 'alfa'.*did you mean 'alpha'"):
             call()
     with pytest.raises(ConfigError, match="no provider is named"):
@@ -470,7 +512,13 @@ def test_unknown_names(colour: Colour):
 def test_unsupported(colour: Colour, mode: Any, where: str):
     """error refuses before sending, warn and drop leave out; what was left out is listed."""
     anthropic = Instance("anthropic", "claude", api_key="k", name="a")
-    reply = HttpReply(200, {}, json.dumps({"type": "message", "role": "assistant", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"}).encode())
+    reply = HttpReply(
+        200,
+        {},
+        json.dumps(
+            {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"}
+        ).encode(),
+    )
     client = colour.scripted(lambda request: reply, [anthropic], **({"on_unsupported": mode} if where == "client" else {}))
     options = {"seed": 3, "max_tokens": 5, **({"on_unsupported": mode} if where == "call" else {})}
 
@@ -493,7 +541,12 @@ def test_unsupported_parts_and_shapes_are_left_out(colour: Colour):
     """Parts and shapes go the same way; the message stays."""
     deepseek = Instance("deepseek", "m", api_key="k")
     client = colour.scripted(answer(), [deepseek], on_unsupported="drop")
-    prompt = [{"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}]}]
+    prompt = [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}],
+        }
+    ]
     completion = client.generate(prompt, response_model={"type": "object"})
     assert set(completion.dropped) >= {"images", "json_schema"}
     assert b"a.png" not in (sent(client)[0].body or b"")
@@ -511,7 +564,9 @@ def test_unsupported_moves_on_to_who_can(colour: Colour):
 def test_response_model(colour: Colour):
     """The answer's JSON is in `parsed`, fenced or not, streamed or not; None where it is none."""
     replies = ['{"a": 1}', "```json\n[2]\n```", "no json", '{"a": 3}']
-    client = colour.scripted(lambda request: chunks(replies.pop(0)) if b'"stream":true' in request.body else chat(replies.pop(0)), [openai()])
+    client = colour.scripted(
+        lambda request: chunks(replies.pop(0)) if b'"stream":true' in request.body else chat(replies.pop(0)), [openai()]
+    )
     assert client.generate("q", response_model="json").parsed == {"a": 1}
     assert client.generate("q", response_model={"type": "array"}).parsed == [2]
     assert client.generate("q", response_model=llmkit.JsonSchema({"type": "object"})).parsed is None
@@ -528,9 +583,23 @@ def test_batch_keeps_order_and_errors(colour: Colour):
 
     client = colour.scripted(script, [openai()])
     told: list[int] = []
-    requests = ["a", Request("bad"), Request("b", max_tokens=5), Request("c", temprature=1), Message.user("d"), Request("e", fallbacks=5)]
+    requests = [
+        "a",
+        Request("bad"),
+        Request("b", max_tokens=5),
+        Request("c", temprature=1),
+        Message.user("d"),
+        Request("e", fallbacks=5),
+    ]
     results = client.batch(requests, progress=lambda number, result: told.append(number))
-    assert [getattr(result, "text", type(result).__name__) for result in results] == ["A", "InvalidRequestError", "B", "InvalidRequestError", "D", "InvalidRequestError"]
+    assert [getattr(result, "text", type(result).__name__) for result in results] == [
+        "A",
+        "InvalidRequestError",
+        "B",
+        "InvalidRequestError",
+        "D",
+        "InvalidRequestError",
+    ]
     assert told == [1, 2, 3, 4, 5, 6]
     assert [result.text for result in client.generate_sequentially(["x", "y"])] == ["X", "Y"]
     assert client.batch([]) == []
@@ -538,10 +607,66 @@ def test_batch_keeps_order_and_errors(colour: Colour):
         client.batch(["a"], concurrency=0)
 
 
+def test_as_completed_takes_requests_as_it_goes(colour: Colour):
+    """Answers come with their positions, from an endless iterable too."""
+    client = colour.scripted(answer(), [openai()])
+    found = client.client.as_completed(itertools.repeat("q"))
+    if colour.sync:
+        assert [next(found)[0] for _ in range(3)] == [0, 1, 2]
+        found.close()
+        return
+
+    async def some() -> list[int]:
+        positions = []
+        async for position, _ in found:
+            positions.append(position)
+            if position == 2:
+                break
+        await found.aclose()
+        return positions
+
+    assert colour.run(some()) == [0, 1, 2]
+
+
+def test_clients_from_settings(colour: Colour):
+    """The ways to make a client give one of its own class; as a context manager it closes itself."""
+    cls = llmkit.Client if colour.sync else llmkit.AsyncClient
+    toml = '[[instances]]\nprovider = "openai"\nmodel = "m"\napi_key = "sk-from-toml-1"\n\n[settings]\nplugins = []\n'
+    made = [cls.from_config_str(toml), cls.builder().add_instance("openai", "m", "sk-from-builder-1").build()]
+    assert [[instance.model for instance in client.instances] for client in made] == [["m"], ["m"]]
+
+    async def use(client: Any) -> None:
+        async with client as same:
+            assert same is client
+
+    for client in made:
+        assert type(client) is cls
+        if colour.sync:
+            with client as same:
+                assert same is client
+        else:
+            colour.run(use(client))
+
+
+def test_clients_from_files_and_the_environment(colour: Colour, tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    cls = llmkit.Client if colour.sync else llmkit.AsyncClient
+    file = tmp_path / "llmkit.toml"
+    file.write_text('[[instances]]\nprovider = "openai"\nmodel = "m"\napi_key = "sk-from-toml-1"\n')
+    file.chmod(0o600)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-environment")
+    for client in (cls.from_config(file), cls.from_env()):
+        assert type(client) is cls
+        colour.run(client.close())
+
+
 def test_embed_models_and_raw_requests(colour: Colour):
     def script(request: HttpRequest) -> Any:
         if request.url.endswith("/embeddings"):
-            document: Any = {"data": [{"index": 0, "embedding": [1.0, 2.0]}], "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+            document: Any = {
+                "data": [{"index": 0, "embedding": [1.0, 2.0]}],
+                "model": "m",
+                "usage": {"prompt_tokens": 1, "total_tokens": 1},
+            }
         else:
             document = {"object": "list", "data": [{"id": "m1"}, {"id": "m2"}]}
         return HttpReply(200, {}, json.dumps(document).encode())
@@ -552,7 +677,14 @@ def test_embed_models_and_raw_requests(colour: Colour):
     assert [model.id for model in client.list_models("a")] == ["m1", "m2"]
     assert len(client.list_models()) == 4
     assert client.request("a", "get", "/models")["data"][0]["id"] == "m1"
-    for wrong in ({"texts": 5}, {"texts": []}, {"texts": [5]}, {"texts": "a", "dimensions": 0}, {"texts": "a", "extra": 5}, {"texts": "a", "model": 5}):
+    for wrong in (
+        {"texts": 5},
+        {"texts": []},
+        {"texts": [5]},
+        {"texts": "a", "dimensions": 0},
+        {"texts": "a", "extra": 5},
+        {"texts": "a", "model": 5},
+    ):
         with pytest.raises(InvalidRequestError):
             client.embed(**wrong)
     client.warm_up()
@@ -605,7 +737,9 @@ def test_stream_faces(colour: Colour):
 
 def test_a_whole_answer_where_a_stream_was_asked_for(colour: Colour):
     """JSON instead of events is one piece; an error reply is the vendor's error."""
-    client = colour.scripted(one_after_another(HttpReply(200, {"content-type": "application/json"}, chat("all").body), refusal(400, "no")), [openai()])
+    client = colour.scripted(
+        one_after_another(HttpReply(200, {"content-type": "application/json"}, chat("all").body), refusal(400, "no")), [openai()]
+    )
     assert client.stream("q").text() == "all"
     with pytest.raises(InvalidRequestError), client.stream("q"):
         pass
@@ -638,3 +772,14 @@ def test_the_base_is_no_client():
     with pytest.raises(TypeError, match="make a Client or an AsyncClient"):
         Face(plugins=[])
     assert Client(plugins=[]).as_async().as_sync()._core
+
+
+@pytest.mark.parametrize(("given", "limit"), [({}, 5), ({"max_concurrency_per_key": 2}, 2)])
+def test_a_pool_of_keys_from_the_environment_has_a_limit(colour: Colour, given: dict[str, int], limit: int):
+    """Keys that come as a list from the environment take five calls each at once, unless the instance says otherwise; one key
+    there, and keys given in code, have no limit."""
+    environ = {"OPENAI_API_KEYS": "sk-first-key-1,sk-second-key-2", "MISTRAL_API_KEY": "sk-only-key-3"}
+    instances = [Instance("openai", "m", **given), Instance("mistral", "m"), openai("sk-a-key-1", "sk-b-key-2", name="code")]
+    client = colour.scripted(answer(), instances, environ=environ)
+
+    assert [instance.max_concurrency_per_key for instance in client.instances] == [limit, None, None]

@@ -41,7 +41,9 @@ class Vendor:
 
     def whole(self, fault: str, text: str) -> Any:
         if fault in ("reset inside", "slow"):
-            return {"reset inside": NetworkError("reset", ambiguous=True), "slow": Chunks(tuple((9.0, b"{") for _ in range(99)))}[fault]
+            return {"reset inside": NetworkError("reset", ambiguous=True), "slow": Chunks(tuple((9.0, b"{") for _ in range(99)))}[
+                fault
+            ]
         if fault == "cut":
             return HttpReply(200, {}, chat(text).body[:-20])
         return self.either(fault) or chat(text)
@@ -259,7 +261,9 @@ def test_faults_over_sockets(colour: Colour):
         for fault in faults:
             simulator.fail(vendor="openai", rate=0.1, fault=fault)
         instance = openai(*KEYS, base_url=simulator.base_url("openai"), model="gpt-4o-mini")
-        client = colour.real([instance], retries=7, retry_initial_delay=0.01, timeouts=Timeouts(attempt=0.4, first_event=0.4, idle=0.4))
+        client = colour.real(
+            [instance], retries=7, retry_initial_delay=0.01, timeouts=Timeouts(attempt=0.4, first_event=0.4, idle=0.4)
+        )
         outcomes: Counter[str] = Counter()
         tokens = 0
         for number in range(60):
@@ -269,6 +273,13 @@ def test_faults_over_sockets(colour: Colour):
                 assert result.text
                 tokens += result.usage.total_tokens
         assert outcomes["Completion"] >= 45
-        assert set(outcomes) <= {"Completion", "StreamInterrupted", "InvalidResponseError", "RequestTimeout", "ServerError", "NetworkError"}
+        assert set(outcomes) <= {
+            "Completion",
+            "StreamInterrupted",
+            "InvalidResponseError",
+            "RequestTimeout",
+            "ServerError",
+            "NetworkError",
+        }
         assert sum(row.usage.total_tokens for row in client.usage()) == tokens
         assert json.loads(json.dumps(simulator.ledger.snapshot()))

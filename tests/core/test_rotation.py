@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 import threading
@@ -211,7 +212,7 @@ def test_rests_grow_without_a_hint_and_end_with_an_answer(colour: Colour):
     client.generate("q")
     client.generate("q")
 
-    pauses = [after - before for before, after in zip(times, times[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
     for pause, expected in zip(pauses, [1, 2, 4, 8, 0, 1], strict=True):
         assert pause == pytest.approx(expected, rel=0.11)
 
@@ -270,7 +271,9 @@ def test_rest_beyond_the_deadline_fails_at_once(colour: Colour):
 def test_bad_keys_rest(colour: Colour, status: int, code: str | None, error: type[LLMError], rest: int):
     """R8: a refused key is left alone, the others carry on; when all are bad there is one error with labels and no key."""
     bad = {KEYS[0]}
-    client = colour.scripted(lambda request: refusal(status, "bad", code) if key_of(request) in bad else chat(), [openai(*KEYS[:3])])
+    client = colour.scripted(
+        lambda request: refusal(status, "bad", code) if key_of(request) in bad else chat(), [openai(*KEYS[:3])]
+    )
 
     for _ in range(12):
         client.generate("q")
@@ -316,6 +319,12 @@ def test_a_burst_is_one_strike():
         pool.struck(key, RateLimitError("slow down"), 0.0, 1.0)
     assert (key.strikes, key.rest_until) == (1, 2.0)
 
+    pool.struck(key, AuthenticationError("no"), 0.0, 2.0)
+    assert (key.strikes, key.rest_until) == (2, 7202.0), "another reason is another strike"
+    pool.struck(key, RateLimitError("slow down", retry_after=3), 0.0, 2.0)
+    assert (key.rest_until, type(key.resting)) == (7202.0, AuthenticationError), "the longest rest counts"
+    key.strikes, key.rest_until, key.resting, key.struck_at = 1, 2.0, RateLimitError("slow down"), 1.0
+
     pool.struck(key, RateLimitError("slow down", retry_after=7), 0.5, 1.5)
     assert (key.strikes, key.rest_until) == (1, 8.5)
     pool.worked(key, 0.5)
@@ -352,7 +361,10 @@ class Busy:
 def free(client: Any) -> bool:
     """Whether nothing is in flight and nobody waits."""
     routes = client._core.router.routes()
-    return not any(route.in_flight or any(key.in_flight for key in route.keys.keys) for route in routes) and not client._core.router._pending
+    return (
+        not any(route.in_flight or any(key.in_flight for key in route.keys.keys) for route in routes)
+        and not client._core.router._pending
+    )
 
 
 @pytest.mark.parametrize("streams", [False, True])
@@ -471,7 +483,9 @@ def test_cancel_gives_everything_back(streams: bool):
 
         server = Busy(reply, seconds=0.4)
         runtime = VirtualRuntime(server)
-        client = ScriptedAsyncClient(runtime, [openai(*KEYS[:2], max_concurrency=6, max_concurrency_per_key=4), openai(name="b", max_concurrency=2)])
+        client = ScriptedAsyncClient(
+            runtime, [openai(*KEYS[:2], max_concurrency=6, max_concurrency_per_key=4), openai(name="b", max_concurrency=2)]
+        )
 
         async def one() -> str:
             return await client.stream("q").text() if streams else (await client.generate("q")).text

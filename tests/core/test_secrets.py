@@ -6,6 +6,7 @@ import base64
 import copy
 import json
 import logging
+import os
 import pickle
 import random
 import traceback
@@ -87,7 +88,9 @@ def test_no_fault_shows_the_key(colour: Colour, fault: str, key: str, streams: b
     """Errors, their chains and frames, attempts, logs, health and state hold no key, even where the vendor echoes it."""
     caplog.set_level(logging.DEBUG)
     reply = echoing(key)[fault]
-    client = colour.scripted(lambda request: reply if key_of(request) else chat(), [openai(key, name="i")], retries=1, max_wait=5, timeout=9)
+    client = colour.scripted(
+        lambda request: reply if key_of(request) else chat(), [openai(key, name="i")], retries=1, max_wait=5, timeout=9
+    )
     try:
         client.stream("q").text() if streams else client.generate("q")
         assert fault in ("cut", "error event", "garbage event")
@@ -97,24 +100,37 @@ def test_no_fault_shows_the_key(colour: Colour, fault: str, key: str, streams: b
         for form in forms(key):
             assert form.encode() not in again
         look(told(pickle.loads(again)), key)
-    things = [client.client, client.core, client.core.router, *client.core.router.routes(), client.health(), client.usage(), client.instances]
+    things = [
+        client.client,
+        client.core,
+        client.core.router,
+        *client.core.router.routes(),
+        client.health(),
+        client.usage(),
+        client.instances,
+    ]
     look("\n".join(f"{thing!r} {thing} {getattr(thing, '__dict__', '')}" for thing in things), key)
     look(repr([attrs.asdict(instance) for instance in client.instances]), key)
     look(caplog.text, key)
 
 
-def test_ten_thousand_bodies_that_echo_the_key():
+def test_thousands_of_bodies_that_echo_the_key():
     """Whatever stands around the key in an error body, the error does not show it."""
     chance = random.Random(11)
     colour = Colour("sync")
     replies: list[Any] = []
     client = colour.scripted(lambda request: replies.pop(), [openai(PLAIN)], retries=0)
-    marks = ["\"", "'", " ", ":", "=", ",", "{", "}", "\\", "/", "\n", "é", "key", "x" * 50, "%", "&", "<b>"]
-    for _ in range(10_000):
+    marks = ['"', "'", " ", ":", "=", ",", "{", "}", "\\", "/", "\n", "é", "key", "x" * 50, "%", "&", "<b>"]
+    for _ in range(10_000 if os.environ.get("LLMKIT_LONG") else 1_000):
         around = ["".join(chance.choices(marks, k=chance.randrange(6))) for _ in range(2)]
         text = around[0] + PLAIN + around[1]
         shape = chance.randrange(4)
-        body = [text, json.dumps({"error": {"message": text, "code": text}}), json.dumps({"message": text}), json.dumps({"error": text})][shape]
+        body = [
+            text,
+            json.dumps({"error": {"message": text, "code": text}}),
+            json.dumps({"message": text}),
+            json.dumps({"error": text}),
+        ][shape]
         replies.append(HttpReply(chance.choice([400, 404, 500, 503]), {}, body.encode()))
         with pytest.raises(LLMError) as caught:
             client.generate("q")
@@ -128,7 +144,16 @@ def test_objects_do_not_print_keys():
     secret = Secret(PLANTED)
     instance = Instance("openai", "m", api_key=PLANTED)
     request = HttpRequest("POST", "https://x.test", {"Authorization": f"Bearer {PLANTED}"})
-    for thing in (secret, instance, request, copy.copy(secret), copy.deepcopy(secret), [secret], {"k": secret}, attrs.asdict(instance)):
+    for thing in (
+        secret,
+        instance,
+        request,
+        copy.copy(secret),
+        copy.deepcopy(secret),
+        [secret],
+        {"k": secret},
+        attrs.asdict(instance),
+    ):
         look(f"{thing!r} {thing}", PLANTED)
     look(f"{secret:>40} {instance:}", PLANTED)
     assert not hasattr(secret, "__dict__")
@@ -173,7 +198,9 @@ def test_hooks_see_no_key(colour: Colour):
             seen.append(repr(event))
 
     for reply in (*echoing(PLANTED).values(), chat()):
-        client = colour.scripted(lambda request, reply=reply: chunks("a") if reply is None else reply, [openai(PLANTED)], plugins=[Spy()], retries=0)
+        client = colour.scripted(
+            lambda request, reply=reply: chunks("a") if reply is None else reply, [openai(PLANTED)], plugins=[Spy()], retries=0
+        )
         for ask in (lambda c=client: c.generate("q"), lambda c=client: c.stream("q").text()):
             try:
                 ask()

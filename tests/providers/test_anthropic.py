@@ -18,6 +18,7 @@ from llmkit.errors import (
     QuotaExceededError,
     RateLimitError,
     ServerError,
+    UnsupportedParameterError,
 )
 from llmkit.values.calls import ChatCall, Deadline, ModelsCall, RawCall
 from llmkit.values.completion import Completion, FinishReason
@@ -115,6 +116,36 @@ class TestRequests:
         for request in (PROVIDER.encode(call(), instance), PROVIDER.encode(ModelsCall(deadline=DEADLINE), instance)):
             assert request.headers["anthropic-version"] == "2030-01-01"
             assert request.headers["anthropic-beta"] == "files-api-2025-04-14,x"
+
+    def test_on_vertex(self) -> None:
+        """https://platform.claude.com/docs/en/api/claude-on-vertex-ai"""
+        place = "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5"
+        settings = {"vertex": True, "beta": "b"}
+        for base_url in (place, f"{place}/publishers/anthropic/"):
+            instance = Instance("anthropic", "claude-sonnet-4-5@20250929", base_url=base_url, settings=settings)
+            request = PROVIDER.encode(call(), instance)
+            assert request.url == f"{place}/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict"
+            assert request.headers == {"Content-Type": "application/json", "anthropic-beta": "b"}
+        assert json.loads(request.body or b"") == {
+            "anthropic_version": "vertex-2023-10-16",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "max_tokens": DEFAULT_MAX_TOKENS,
+        }
+        authorized = PROVIDER.authorize(request, Secret("ya29.token"))
+        assert authorized.headers["Authorization"] == "Bearer ya29.token"
+        assert "x-api-key" not in authorized.headers
+        streamed = PROVIDER.encode(call(stream=True), instance)
+        assert streamed.url.endswith(":streamRawPredict")
+        assert b'"stream":true' in (streamed.body or b"")
+        raw = PROVIDER.encode(RawCall(deadline=DEADLINE, method="POST", path="models/x:rawPredict", json={}), instance)
+        assert raw.url == f"{place}/publishers/anthropic/models/x:rawPredict"
+
+    def test_on_vertex_errors_are_googles_and_models_are_not_listed(self) -> None:
+        refused = {"error": {"code": 404, "message": "Publisher Model was not found", "status": "NOT_FOUND"}}
+        assert type(PROVIDER.error(reply(refused, 404))) is ModelNotFoundError
+        assert type(PROVIDER.error(reply([refused], 404))) is ModelNotFoundError
+        with pytest.raises(UnsupportedParameterError):
+            PROVIDER.encode(ModelsCall(deadline=DEADLINE), Instance("anthropic", "m", settings={"vertex": True}))
 
     def test_raw_call_has_the_version(self) -> None:
         raw = RawCall(deadline=DEADLINE, method="post", path="/v1/messages/count_tokens", json={"a": 1})

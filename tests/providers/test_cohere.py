@@ -10,6 +10,7 @@ import pytest
 
 from llmkit.errors import (
     AuthenticationError,
+    ContentFilterError,
     ContextLengthError,
     InvalidRequestError,
     InvalidResponseError,
@@ -389,7 +390,7 @@ def test_an_error_document_as_an_event_and_rubbish() -> None:
         (404, "model 'nope' not found, make sure the correct model ID was used", ModelNotFoundError, Recovery.OTHER_INSTANCE),
         (422, "unprocessable", InvalidRequestError, Recovery.NEVER),
         (429, "You are using a Trial key, which is limited to 40 API calls / minute.", RateLimitError, Recovery.RETRY),
-        (498, "invalid token", AuthenticationError, Recovery.OTHER_KEY),
+        (498, "blocked input: please adjust your prompt and try again", ContentFilterError, Recovery.NEVER),
         (499, "request cancelled", ServerError, Recovery.RETRY),
         (500, "internal server error", ServerError, Recovery.RETRY),
         (503, "no healthy upstream", OverloadedError, Recovery.RETRY),

@@ -16,6 +16,7 @@ from llmkit.errors import (
     ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
+    QuotaExceededError,
     RateLimitError,
     ServerError,
 )
@@ -284,6 +285,12 @@ class TestContents:
         )
         assert contents(Message.user("A"), said)[1]["parts"] == [{"text": "Yes."}]
 
+    def test_empty_text_of_a_user_is_said(self) -> None:
+        """It is the whole question; beside other parts, and from the model, empty text is left out."""
+        assert contents(Message.user("")) == [{"role": "user", "parts": [{"text": ""}]}]
+        assert contents(Message.user("A"), Message.user("")) == [{"role": "user", "parts": [{"text": "A"}]}]
+        assert contents(Message.user("A"), Message.assistant("")) == [{"role": "user", "parts": [{"text": "A"}]}]
+
 
 # ---------------------------------------------------------------------------------------------------- answers
 
@@ -530,6 +537,25 @@ class TestErrors:
             assert type(error) is expected
             assert (error.status, error.message, error.provider) == (status, said, "google")
             assert error.vendor_code == ("API_KEY_INVALID" if details else word)
+
+    @pytest.mark.parametrize(
+        ("violations", "expected"),
+        [
+            ([{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}], RateLimitError),
+            ([{"quotaId": "GenerateContentInputTokensPerModelPerMinute-FreeTier"}, "?"], RateLimitError),
+            ([{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}], QuotaExceededError),
+            ([{"quotaMetric": "x.googleapis.com/generate_content_requests_per_day"}], QuotaExceededError),
+            ([{"quotaId": "RequestsPerMinute"}, {"quotaId": "InputTokensPerModelPerDay"}], QuotaExceededError),
+            ([{"quotaId": None}], RateLimitError),
+            ("many", RateLimitError),
+        ],
+    )
+    def test_quota_of_a_day_and_of_a_minute(self, violations: Any, expected: type[LLMError]) -> None:
+        """https://ai.google.dev/gemini-api/docs/rate-limits: a day's quota comes back at midnight, a minute's soon."""
+        failure = {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": violations}
+        said = {"code": 429, "message": "You exceeded your current quota", "status": "RESOURCE_EXHAUSTED"}
+        error = PROVIDER.error(reply({"error": {**said, "details": [failure, RETRY]}}, 429))
+        assert (type(error), error.retry_after) == (expected, 34.5)
 
     def test_wait_that_the_body_asks_for(self) -> None:
         body = {

@@ -115,7 +115,7 @@ def test_tool_calls_in_fragments():
 
 def test_one_index_for_several_calls_whose_ids_differ():
     events = call_events([function("a", "{}", index=0, id="x")], [function("b", "{}", index=0, id="y"), function("", "", index=0)])
-    assert events == [(0, "x", "a", "{}"), (1, "y", "b", "{}"), (1, None, None, "")]
+    assert events == [(0, "x", "a", "{}"), (1, "y", "b", "{}")]
 
 
 def test_calls_without_index():

@@ -71,6 +71,6 @@ def instance_for(case: Case, origin: str = "http://127.0.0.1:9") -> Instance:
     settings: dict[str, Any] = {}
     if case.provider == "azure_openai" and "api-version" in case.query:
         settings["api_version"] = case.query["api-version"]
-    if case.vendor == "vertex" and case.provider == "google":
+    if case.vendor == "vertex":
         settings["vertex"] = True
     return Instance(case.provider, case.model, api_key=KEY, base_url=origin + case.base_path, settings=settings)

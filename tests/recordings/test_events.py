@@ -66,7 +66,8 @@ def _emptiness(found: list[Event]) -> list[str]:
         empty_text = isinstance(event, TextDelta) and not event.text
         empty_refusal = isinstance(event, RefusalDelta) and not event.refusal
         empty_thought = isinstance(event, ReasoningDelta) and not (event.reasoning or event.signature or event.redacted)
-        if empty_text or empty_refusal or empty_thought:
+        empty_call = isinstance(event, ToolCallDelta) and not (event.id or event.name or event.arguments or event.extra)
+        if empty_text or empty_refusal or empty_thought or empty_call:
             wrong.append(f"an empty {type(event).__name__}")
     return wrong
 

@@ -173,7 +173,9 @@ def chat(text: str = "hello", **more: Any) -> HttpReply:
     """A whole answer."""
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return HttpReply(200, {"x-request-id": "r1"}, json.dumps({"id": "c1", "model": "m", "choices": [choice], "usage": usage, **more}).encode())
+    return HttpReply(
+        200, {"x-request-id": "r1"}, json.dumps({"id": "c1", "model": "m", "choices": [choice], "usage": usage, **more}).encode()
+    )
 
 
 def data(**chunk: Any) -> bytes:

@@ -46,7 +46,7 @@ NEVER, RETRY, KEY, INSTANCE = Recovery.NEVER, Recovery.RETRY, Recovery.OTHER_KEY
         (422, InvalidRequestError, NEVER),
         (425, ServerError, RETRY),
         (429, RateLimitError, RETRY),
-        (498, AuthenticationError, KEY),
+        (498, InvalidRequestError, NEVER),
         (499, ServerError, RETRY),
         (500, ServerError, RETRY),
         (501, ServerError, INSTANCE),
@@ -150,6 +150,14 @@ def test_an_error_holds_its_facts() -> None:
 
 def test_headers_win_over_the_bodys_hint_about_waiting() -> None:
     assert error_for(429, "", headers={"retry-after": "7"}, retry_hint=3.0).retry_after == 7.0
+
+
+def test_what_a_status_means_at_one_vendor_wins() -> None:
+    own = {498: (OverloadedError, RETRY)}
+    error = error_for(498, "full", own=own)
+    assert (type(error), error.recovery) == (OverloadedError, RETRY)
+    assert type(error_for(400, "full", own=own)) is InvalidRequestError
+    assert type(error_for(None, "full", own=own)) is ServerError
     assert error_for(429, "", headers={}, retry_hint=3.0).retry_after == 3.0
 
 
