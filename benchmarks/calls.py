@@ -1,11 +1,17 @@
-"""CPU of one call, against plain ``requests`` and plain ``aiohttp`` in the same run: ``python benchmarks/calls.py [rounds]``."""
+"""CPU of one call, against plain ``requests`` and plain ``aiohttp`` in the same run: ``python benchmarks/calls.py [rounds]``.
+
+The OpenAI SDK and litellm take part where they are installed. They are not needed, and not among the project's requirements.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import requests
@@ -22,6 +28,55 @@ def instance(url: str) -> Instance:
     return Instance("openai", "gpt-4o-mini", api_key="sk-benchmark", base_url=url)
 
 
+MESSAGES: Any = PAYLOAD["messages"]
+
+
+def installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def sync_peers(url: str) -> dict[str, Callable[[], object]]:
+    """One sync call of each other library that is installed."""
+    peers: dict[str, Callable[[], object]] = {}
+    if installed("openai"):
+        import openai
+
+        sdk = openai.OpenAI(api_key="sk-benchmark", base_url=url)
+        peers["openai"] = lambda: sdk.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    if installed("litellm"):
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+        import litellm
+
+        named = {"model": "openai/gpt-4o-mini", "api_base": url, "api_key": "sk-benchmark"}
+        peers["litellm"] = lambda: litellm.completion(messages=MESSAGES, **named)
+    return peers
+
+
+def async_peers(url: str) -> dict[str, Callable[[], Awaitable[Any]]]:
+    """One async call of each other library that is installed."""
+    peers: dict[str, Callable[[], Awaitable[Any]]] = {}
+    if installed("openai"):
+        import openai
+
+        sdk = openai.AsyncOpenAI(api_key="sk-benchmark", base_url=url)
+        peers["openai"] = lambda: sdk.chat.completions.create(model="gpt-4o-mini", messages=MESSAGES)
+    if installed("litellm"):
+        import litellm
+
+        named = {"model": "openai/gpt-4o-mini", "api_base": url, "api_key": "sk-benchmark"}
+        peers["litellm"] = lambda: litellm.acompletion(messages=MESSAGES, **named)
+    return peers
+
+
+def repeated(one: Callable[[], object], calls: int = 100) -> Callable[[], int]:
+    def run() -> int:
+        for _ in range(calls):
+            one()
+        return calls
+
+    return run
+
+
 def sync(count: int) -> None:
     with vendor() as url, Client([instance(url)]) as client, requests.Session() as session:
 
@@ -36,10 +91,11 @@ def sync(count: int) -> None:
                 assert client.generate(PROMPT).text
             return calls
 
-        show("sync, whole answers", rounds({"requests": plain, "llmkit.Client": ours}, count), "requests")
+        peers = {name: repeated(one) for name, one in sync_peers(url).items()}
+        show("sync, whole answers", rounds({"requests": plain, "llmkit.Client": ours, **peers}, count), "requests")
 
 
-async def in_flight(one: Callable[[], Awaitable[None]], calls: int) -> None:
+async def in_flight(one: Callable[[], Awaitable[object]], calls: int) -> None:
     async def worker() -> None:
         for _ in range(calls // IN_FLIGHT):
             await one()
@@ -60,11 +116,11 @@ async def asynchronous(count: int, latency: float) -> None:
             async def ours() -> None:
                 assert (await client.generate(PROMPT)).text
 
-            contestants = {"aiohttp": plain, "llmkit.AsyncClient": ours}
+            contestants = {"aiohttp": plain, "llmkit.AsyncClient": ours, **async_peers(url)}
             times: dict[str, list[float]] = {name: [] for name in contestants}
-            calls = 2000
             for turn in range(count + 1):
                 for name, one in contestants.items():
+                    calls = 2000 if name in ("aiohttp", "llmkit.AsyncClient") else 200
                     begun = time.process_time()
                     await in_flight(one, calls)
                     if turn:

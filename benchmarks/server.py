@@ -88,7 +88,7 @@ class Vendor(asyncio.Protocol):
 
 async def main() -> None:
     latency = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
-    server = await asyncio.get_running_loop().create_server(lambda: Vendor(latency), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: Vendor(latency), "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "llmkit"
 author = "llmkit contributors"
 copyright = "2026, llmkit contributors"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "vendors"]
 html_theme = "furo"
 html_title = "llmkit"
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_ext"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -28,7 +32,7 @@ nitpick_ignore_regex = [
     (r"py:.*", rf"({project})\..*")
     for project in (
         *("aiohttp", "asyncio", "attrs?", "cattrs", "click", "collections", "concurrent", "contextlib", "datetime", "decimal"),
-        *("enum", "logging", "pathlib", "pluggy", "prometheus_client", "pydantic", "_?pytest", "re", "requests", "responses"),
+        *("enum", "logging", "os", "pathlib", "pluggy", "prometheus_client", "pydantic", "_?pytest", "re", "requests", "responses"),
         *("tenacity", "threading", "types", "typing"),
     )
 ] + [

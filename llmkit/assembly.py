@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from llmkit.runtime import Runtime
 
 UNAVAILABLE = ("wait", "fail")
+POOLED_CONCURRENCY = 5
+"""Calls in flight for each key of a list in the environment (``OPENAI_API_KEYS``); instances made in code have no limit."""
 ON_UNSUPPORTED = ("error", "warn", "drop")
 MOST_CONNECTIONS = 65_535
 """To one host: there are no more ports to make them from."""
@@ -155,6 +157,8 @@ class Core:
                 names = " or ".join(provider.key_names) or "its key"
                 raise ConfigError(f"{where}: no key; give api_key or api_keys, or set {names} in the environment")
             changes["api_keys"] = keys
+            if len(keys) > 1 and instance.max_concurrency_per_key is None:
+                changes["max_concurrency_per_key"] = POOLED_CONCURRENCY
         instance = attrs.evolve(instance, **changes)
         if not provider.root(instance):
             raise ConfigError(f"{where}: base_url is missing; {provider.title or provider.name} has no common address")

@@ -8,6 +8,7 @@ thread and event loop, so it keeps nothing between calls.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from llmkit.errors import LLMError, Recovery, UnsupportedParameterError
@@ -57,7 +58,10 @@ class StreamDecoder(Protocol):
     """True once the vendor's terminal event, or a finish reason, has come."""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data``, cut anywhere, completes.
+        """The events that ``data``, cut anywhere, completes; ``data`` may be empty.
+
+        An error that follows events in the same bytes does not take them away: the events are given now, and the next call,
+        :meth:`feed` (also of no bytes) or :meth:`finish`, raises it.
 
         :raises LLMError: the vendor's error inside the stream, or :class:`~llmkit.errors.InvalidResponseError`.
         """
@@ -103,11 +107,7 @@ class Provider:
 
     def root(self, instance: Instance) -> str:
         """The API root for ``instance``, without query or final slash; a full endpoint URL is cut back to its root."""
-        root = (instance.base_url or self.base_url).partition("?")[0].rstrip("/")
-        for endpoint in self.endpoints:
-            if root.endswith(endpoint):
-                return root[: -len(endpoint)].rstrip("/")
-        return root
+        return _cut_back(instance.base_url or self.base_url, self.endpoints)
 
     def base_url_from(self, value: str) -> str:
         """The base URL that an environment variable of :attr:`base_url_names` means; the base takes it as it is."""
@@ -204,6 +204,15 @@ class Provider:
         return UnsupportedParameterError(
             f"{self.title or self.name} does not support {said}", provider=self.name, parameters=tuple(features)
         )
+
+
+@lru_cache(maxsize=1000)
+def _cut_back(url: str, endpoints: tuple[str, ...]) -> str:
+    root = url.partition("?")[0].rstrip("/")
+    for endpoint in endpoints:
+        if root.endswith(endpoint):
+            return root[: -len(endpoint)].rstrip("/")
+    return root
 
 
 def error_fields(body: bytes | Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -284,6 +284,16 @@ class SimulatedVendor:
 # ---------------------------------------------------------------------------------------------------- tools of the trade
 
 
+def embeddings_question(
+    vendor: str, key: str, model: str, texts: Sequence[str], dimensions: int | None, body: Mapping[str, Any]
+) -> Question:
+    """A request for the vectors of ``texts``."""
+    return Question(
+        vendor=vendor, kind="embeddings", model=model, key=key, text=texts[-1] if texts else "", inputs=tuple(texts),
+        prompt_tokens=sum([count_words(text) for text in texts]), dimensions=dimensions, body=body,
+    )  # fmt: skip
+
+
 def bearer(headers: Mapping[str, str]) -> str:
     """The key in an ``Authorization: Bearer`` header, empty where there is none."""
     scheme, _, key = headers.get("authorization", "").partition(" ")

@@ -172,7 +172,10 @@ class Cohere(Provider):
 
     def error(self, reply: HttpReply) -> LLMError:
         """As the base; the body's ``id`` is the request's where no header tells: https://docs.cohere.com/reference/errors"""
-        error = super().error(reply)
+        blocked = reply.status == 498 and b"blocked " in reply.body.lower()
+        # 498 is a wrong token, and a prompt that the content policy refuses: that says nothing against the key
+        error = super().error(HttpReply(400, reply.headers, reply.body) if blocked else reply)
+        error.status = reply.status
         if error.request_id is None:
             with suppress(InvalidResponseError):
                 error.request_id = str(parse_object(reply.body).get("id") or "") or None

@@ -3,6 +3,8 @@
 - Thinking comes in ``reasoning_content``. Once there are tool calls in a conversation it must go back with every answer, or the
   next request fails with 400; without tool calls it is ignored, so it is left out:
   https://api-docs.deepseek.com/guides/thinking_mode
+- Thinking is on by default, ``reasoning_effort`` says how much; it is switched off by ``thinking``, which is what the effort
+  ``none`` becomes: https://api-docs.deepseek.com/guides/thinking_mode
 - JSON mode without schemas: https://api-docs.deepseek.com/guides/json_mode
 - ``strict`` tools only under the root ``https://api.deepseek.com/beta``: https://api-docs.deepseek.com/guides/tool_calls
 - Usage names cached tokens ``prompt_cache_hit_tokens``: https://api-docs.deepseek.com/guides/kv_cache
@@ -36,6 +38,10 @@ class DeepSeek(OpenAIChat):
     def strict(self, instance: Instance) -> bool:
         """Only the beta root takes ``strict``."""
         return self.root(instance).endswith("/beta")
+
+    def effort(self, effort: str) -> dict[str, Any]:
+        """As the base; ``none`` switches thinking off."""
+        return {"thinking": {"type": "disabled"}} if effort == "none" else super().effort(effort)
 
     def send_back(self, thoughts: Sequence[Reasoning], message: dict[str, Any], tools: bool) -> None:
         """In conversations with tool calls thinking goes back, an empty text where an answer has none (another vendor's)."""

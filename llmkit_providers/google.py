@@ -203,7 +203,12 @@ def _is_vertex(url: str) -> bool:
 
 
 def _model_path(model: str) -> str:
-    """``models/{model}``; a resource name of another kind (``tunedModels/x``) stays as it is."""
+    """``models/{model}``; a resource name of another kind (``tunedModels/x``) stays as it is.
+
+    :raises InvalidRequestError: for a name that would lead out of the API's root.
+    """
+    if ".." in model.split("/"):
+        raise InvalidRequestError(f"model {model!r} is no model's name", provider=Google.name)
     return quote(model, safe="/@") if "/" in model else f"models/{quote(model, safe='@')}"
 
 

@@ -5,7 +5,8 @@
 - ``tool_choice`` is ``auto``, ``none``, ``any``, ``required`` or a tool: https://docs.mistral.ai/capabilities/function_calling/
 - Ids of tool calls must be nine letters or digits (400, code 3280), so other vendors' ids are replaced:
   https://github.com/anomalyco/opencode/issues/1680
-- Content may be a list with ``thinking`` chunks, which go back the same way: https://docs.mistral.ai/capabilities/reasoning/
+- Content may be a list with ``thinking`` chunks, which go back the same way. Magistral models always think; others take
+  ``reasoning_effort`` ``none`` or ``high``: https://docs.mistral.ai/studio-api/conversations/reasoning
 - Documents are ``document_url``: https://docs.mistral.ai/capabilities/document_ai/document_qna/, sound is base64 or a URL right
   in ``input_audio``: https://docs.mistral.ai/capabilities/audio/
 - ``finish_reason`` may be ``model_length`` or ``error``.

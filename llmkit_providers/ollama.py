@@ -160,7 +160,9 @@ class Ollama(Provider):
         if thinking := said.get("thinking"):
             content.append(Reasoning(str(thinking), provider=self.name))
         if text := said.get("content"):
-            content.append(Text(str(text)))
+            if not isinstance(text, str):
+                raise InvalidResponseError("the message's content is no text", provider=self.name)
+            content.append(Text(text))
         namer = _CallIds(call)
         for function, call_id in _calls(said, namer):
             arguments, valid = tool_arguments(function.get("arguments"))

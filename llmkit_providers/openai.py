@@ -63,9 +63,10 @@ class OpenAI(OpenAIChat):
     def unsupported(self, call: ChatCall, instance: Instance) -> tuple[str, ...]:
         """As the base, and what the model refuses."""
         options, model = call.options, instance.model
-        found = list(super().unsupported(call, instance))
+        missing = super().unsupported(call, instance)
         if options is NO_OPTIONS:
-            return tuple(found)
+            return missing
+        found = list(missing)
         thinking = ALWAYS_THINKING.match(model) or (
             SOMETIMES_THINKING.match(model) and options.reasoning_effort not in (None, "none")
         )

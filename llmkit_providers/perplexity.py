@@ -1,8 +1,12 @@
 """Perplexity: https://docs.perplexity.ai/api-reference/chat-completions-post
 
+- Perplexity supports its chat API until 27 September 2026 only and asks to use its Agent API after that, which is another
+  format and is not spoken here: https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview. Embeddings stay.
 - No tools, no JSON mode without a schema, no seed: https://docs.perplexity.ai/docs/sonar/openai-compatibility
 - Streams carry the whole text so far in ``message`` beside ``delta``, and the usage so far in every chunk; the last counts.
   They may end without ``[DONE]``.
+- ``reasoning_tokens`` stand beside the counts and are not among them; they have a price of their own, so llmkit adds them to
+  what was written: https://docs.perplexity.ai/getting-started/pricing
 - Citations and search results stay in the raw answer: ``citations``, ``search_results``.
 - Documents are ``file_url`` parts, as a URL or as base64 without a prefix: https://docs.perplexity.ai/guides/file-attachments
 - Embeddings are base64 of signed 8-bit numbers, at ``/v1/embeddings``:
@@ -14,8 +18,11 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import attrs
+
 from llmkit.errors import InvalidRequestError
 from llmkit.values.messages import File
+from llmkit.values.usage import Usage
 from llmkit_providers._dialects.media import base64
 from llmkit_providers._dialects.openai_chat import IMAGES, OpenAIChat
 from llmkit_providers._dialects.openai_embeddings import base64_bytes
@@ -56,6 +63,14 @@ class Perplexity(OpenAIChat):
         if file.name:
             part["file_name"] = file.name
         return part
+
+    def usage(self, usage: Any) -> Usage | None:
+        """As the base, with the thinking counted among what was written, and in the total."""
+        found = super().usage(usage)
+        if found is None or not found.reasoning_tokens:
+            return found
+        completion, total = found.completion_tokens + found.reasoning_tokens, found.total_tokens + found.reasoning_tokens
+        return attrs.evolve(found, completion_tokens=completion, total_tokens=total)
 
     def vector(self, embedding: Any) -> tuple[float, ...]:
         """One embedding: base64 of signed 8-bit numbers, unless it is a list."""

@@ -6,7 +6,9 @@
 - Only some models take ``reasoning_effort``: https://docs.x.ai/developers/model-capabilities/text/reasoning
 - Error bodies are ``{"code": "...", "error": "..."}``; a wrong key and an unknown model are 400.
 - ``finish_reason`` may be an empty text beside tool calls.
-- Thinking comes in ``reasoning_content``.
+- Thinking comes in ``reasoning_content``; it cannot go back, because xAI takes it encrypted in its newer Responses API only.
+  Answers may take long: xAI advises to allow 900 seconds and more.
+  https://docs.x.ai/developers/model-capabilities/text/best-practices
 """
 
 from __future__ import annotations

@@ -11,16 +11,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 import llmkit
+from llmkit import errors
+from llmkit.catalog import BUILT_IN_PROVIDERS
+from llmkit.plugins import specs
+from llmkit.plugins.registry import REGISTRY
+from llmkit.values.arguments import GenerateOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
-PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted(ROOT.glob("examples/*/README.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted(ROOT.glob("examples/**/README.md"))
 TRY = 'python3 -m venv .venv && .venv/bin/pip install ".[cli]" && .venv/bin/llmkit demo'
 TEST = "python3 -m venv .venv-tox && .venv-tox/bin/pip install tox && .venv-tox/bin/tox"
 VENDORS = ("anthropic", "openai")
@@ -146,6 +152,47 @@ def test_links_of_the_root_pages(page: Path):
 
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_readme_names_every_vendor():
+    """README's list of vendors is the list of built-in providers."""
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    titles = [REGISTRY.get(name).title for name in BUILT_IN_PROVIDERS if name != "openai_compatible"]
+
+    assert [title for title in titles if title not in text] == []
+
+
+def test_every_hook_is_documented():
+    """The guide's table has every hook, with the arguments it can take."""
+    text = (ROOT / "docs" / "how-to" / "write-hooks.md").read_text(encoding="utf-8")
+    hooks = {name: hook for name, hook in vars(specs).items() if name.startswith("llmkit_")}
+
+    assert hooks
+    assert [name for name, hook in hooks.items() if f"{name}({', '.join(signature(hook).parameters)})" not in text] == []
+
+
+def test_every_error_is_documented():
+    """The guide's table has every error with its code."""
+    text = (ROOT / "docs" / "how-to" / "errors.md").read_text(encoding="utf-8")
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.LLMError)]
+
+    rows = [kind for kind in kinds if kind is not errors.LLMError]
+    assert rows
+    assert [kind.__name__ for kind in rows if f"`{kind.__name__}` | `{kind.default_code.value}` |" not in text] == []
+
+
+def test_every_setting_is_documented():
+    """Every parameter of a client, an instance, a call and the timeouts stands in its table."""
+    configure, choose, messages, timeouts = (
+        (ROOT / "docs" / "how-to" / f"{name}.md").read_text(encoding="utf-8")
+        for name in ("configure", "choose-instances", "messages", "timeouts")
+    )
+    client = [name for name in signature(llmkit.Client).parameters if name not in ("instances", "tasks")]
+
+    assert [name for name in client if f"`{name}`" not in configure] == []
+    assert [name for name in signature(llmkit.Instance).parameters if f"`{name}`" not in choose] == []
+    assert [name for name in GenerateOptions.__annotations__ if f"`{name}`" not in messages] == []
+    assert [name for name in signature(llmkit.Timeouts).parameters if f"`Timeouts.{name}`" not in timeouts] == []
 
 
 def test_every_file_in_tables_exists():

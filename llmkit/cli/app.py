@@ -120,6 +120,8 @@ def _run(state: State, arguments: Sequence[str] | None) -> int:
         code = program.main(arguments, prog_name="llmkit", standalone_mode=False, obj=state)
         return code if isinstance(code, int) else ExitCode.OK
     except (KeyboardInterrupt, click.Abort):
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the answer's last line stays as it is
         return ExitCode.INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as help_text:
         help_text.show()
@@ -134,12 +136,25 @@ def _run(state: State, arguments: Sequence[str] | None) -> int:
             _show_traceback()
         _tell(state, problem)
         return code_for(problem)
+    except (ReaderGone, BrokenPipeError):
+        raise
+    except Exception as problem:  # a mistake of llmkit's or of a plugin's: said in one line as well
+        if state.debug:
+            _show_traceback()
+        complain(f"unexpected {type(problem).__name__}: {' '.join(_redacted(str(problem)).split())} (--debug shows where)")
+        return ExitCode.FAILED
 
 
 def _show_traceback() -> None:
     import traceback
 
-    traceback.print_exc()
+    sys.stderr.write(_redacted(traceback.format_exc()))
+
+
+def _redacted(text: str) -> str:
+    from llmkit.wire.redact import redact
+
+    return redact(text)
 
 
 def _tell(state: State, error: LLMError) -> None:

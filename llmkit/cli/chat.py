@@ -114,20 +114,24 @@ class Chat:
         """Send a turn and print the answer. A turn without any answer is forgotten."""
         from llmkit.values.messages import Message
 
-        stopped = False
         turn = Message.user(said)
         arguments: GenerateOptions = {**self._arguments}
         if self._model is not None:
             arguments["model"] = self._model
         if self._system is not None:
             arguments["system"] = self._system
-        with self._client.stream([*self._history, turn], **arguments) as stream:
-            try:
-                for event in stream:
-                    write(event.text or getattr(event, "refusal", ""))
-            except KeyboardInterrupt:
-                stopped = True
-            answer = stream.partial
+        stream = self._client.stream([*self._history, turn], **arguments)
+        stopped = False
+        try:
+            for event in stream:
+                write(event.text or getattr(event, "refusal", ""))
+        except KeyboardInterrupt:
+            if not sys.stdin.isatty():
+                raise
+            stopped = True
+        finally:
+            stream.close()
+        answer = stream.partial
         if answer is not None and (answer.text or not stopped):
             self._history += [turn, answer.message]
         self._end(answer, stopped)
@@ -194,7 +198,7 @@ class Chat:
         return "".join([f"{role}: {text}\n\n" for role, text in said])
 
     def _usage(self, _: str) -> None:
-        columns = ["instance", "calls", "failed tries", "prompt tokens", "completion tokens", "total tokens"]
+        columns = ["instance", "calls", "failed tries", "tokens in", "tokens out", "tokens"]
         rows = [
             [row.instance, row.calls, row.errors, row.usage.prompt_tokens, row.usage.completion_tokens, row.usage.total_tokens]
             for row in self._client.usage()

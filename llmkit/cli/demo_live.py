@@ -20,7 +20,7 @@ SMALL_MODELS = {
     "openrouter": "openai/gpt-4o-mini",  # https://openrouter.ai/models
     "perplexity": "sonar",  # https://docs.perplexity.ai/getting-started/models
     "together": "meta-llama/Llama-3.3-70B-Instruct-Turbo",  # https://docs.together.ai/docs/serverless-models
-    "xai": "grok-3-mini",  # https://docs.x.ai/docs/models
+    "xai": "grok-4.20-non-reasoning",  # https://docs.x.ai/developers/migration/may-15-retirement
 }
 """A cheap model of each vendor; ``--model`` names another."""
 MOST_VENDORS = 4

@@ -91,5 +91,5 @@ def books(client: Client) -> None:
         total, calls, errors = total + used, calls + row.calls, errors + row.errors
         rows.append([safe(row.instance), row.calls, row.errors, used.prompt_tokens, used.completion_tokens, used.total_tokens])
     rows.append(["total", calls, errors, total.prompt_tokens, total.completion_tokens, total.total_tokens])
-    columns = ["instance", "calls", "failed tries", "prompt tokens", "completion tokens", "total tokens"]
+    columns = ["instance", "calls", "failed tries", "tokens in", "tokens out", "tokens"]
     table(columns, rows, columns[1:])

@@ -67,14 +67,19 @@ def _prompt(words: tuple[str, ...]) -> str:
     listed = words or ("-",)
     if listed.count("-") > 1:
         raise click.UsageError('"-" can stand in the prompt once')
-    text = " ".join(["\n" + sys.stdin.read() if word == "-" and len(listed) > 1 else _stdin_or(word) for word in listed])
+    text = " ".join([word if word != "-" else _piped() if len(listed) == 1 else f"\n{_piped()}" for word in listed])
     if not text.strip():
         raise click.UsageError("the question is empty")
     return text
 
 
-def _stdin_or(word: str) -> str:
-    return sys.stdin.read() if word == "-" else word
+def _piped() -> str:
+    try:
+        text = sys.stdin.read()
+        text.encode()  # in some locales what is no text is read all the same
+        return text
+    except UnicodeError:
+        raise click.UsageError("standard input is no text; give pictures and documents as --image and --file") from None
 
 
 def _message(text: str, images: tuple[str, ...], files: tuple[str, ...]) -> Message:

@@ -36,7 +36,7 @@ def read_env(
     ``ENABLED_MODELS``, ``PRIMARY_LLM`` and ``FALLBACK_LLM`` name models, as ``provider/model`` or by a name the catalogue
     knows; ``REQUEST_TIMEOUT`` is in seconds; ``LLM_RETRY_MAX_ATTEMPTS`` gives the retries after the first attempt;
     ``OPENAI_CONNECTION_POOL_SIZE`` and its like give the pool's size, the largest for every host. Keys and base URLs stay in
-    ``Settings.environ``, where :func:`keys_for` and :func:`base_url_for` find them.
+    ``Settings.environ``, where :func:`~llmkit.config.keys.keys_for` and :func:`~llmkit.config.keys.base_url_for` find them.
 
     :param environ: default the process's environment.
     :param env_file: a ``.env`` file; None reads none.

@@ -103,13 +103,19 @@ def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRe
             call, dropped = _without(call, missing, provider), missing
     elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
         raise provider.cannot("embeddings")
-    request = _sendable(route, _guarded(route, "encode the call", provider.encode, call, instance))
+    request = _guarded(route, "encode the call", provider.encode, call, instance)
+    if not isinstance(request, HttpRequest):
+        raise _unsendable(route, request)
     if instance.headers:
         request = request.with_headers(instance.headers)
     if kit.hooks.request:
         request = _hooked(kit, call, request, route)
     if lease.key.secret is not None:
-        request = _sendable(route, _guarded(route, "authorize the request", provider.authorize, request, lease.key.secret))
+        request = _guarded(route, "authorize the request", provider.authorize, request, lease.key.secret)
+        if not isinstance(request, HttpRequest):
+            raise _unsendable(route, request)
+    if request.body.__class__ not in BODIES:
+        raise _mistaken(route, f"made a request whose body is {type(request.body).__name__}, not bytes")
     return call, request, dropped
 
 
@@ -128,12 +134,8 @@ def _guarded(route: Route, what: str, method: Callable[..., T], *given: Any) -> 
     raise _mistaken(route, f"cannot {what} ({said})")
 
 
-def _sendable(route: Route, request: Any) -> HttpRequest:
-    if not isinstance(request, HttpRequest):
-        raise _mistaken(route, f"made {type(request).__name__}, not an HttpRequest")
-    if request.body.__class__ not in BODIES:
-        raise _mistaken(route, f"made a request whose body is {type(request.body).__name__}, not bytes")
-    return request
+def _unsendable(route: Route, request: Any) -> InvalidRequestError:
+    return _mistaken(route, f"made {type(request).__name__}, not an HttpRequest")
 
 
 def _mistaken(route: Route, said: str) -> InvalidRequestError:
@@ -234,10 +236,11 @@ def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
 
 def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, first_event: float | None = None) -> None:
     """Write on an answer that nobody has seen yet how it was got; it is frozen from here on."""
-    put = object.__setattr__
-    put(answer, "provider", route.instance.provider)
-    put(answer, "instance", route.name)
-    put(answer, "headers", headers)
-    put(answer, "request_id", request_id(headers))
-    put(answer, "attempts", tuple(trail.attempts))
-    put(answer, "timing", Timing(now - trail.started, trail.queued, first_event))
+    vars(answer).update(
+        provider=route.instance.provider,
+        instance=route.name,
+        headers=headers,
+        request_id=request_id(headers),
+        attempts=tuple(trail.attempts),
+        timing=Timing(now - trail.started, trail.queued, first_event),
+    )

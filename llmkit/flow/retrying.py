@@ -26,6 +26,8 @@ class Trail:
     attempts: list[Attempt] = attrs.field(factory=list)
     failures: list[LLMError] = attrs.field(factory=list)
     queued: float = 0.0
+    owed: float = 0.0
+    """The policy's pause after the last failure, not taken while something else could be tried at once."""
     state: tenacity.RetryCallState | None = None
 
     def book(self, lease: Lease, now: float, error: LLMError | None) -> Attempt:
@@ -51,16 +53,19 @@ class Trail:
             self.tried = Tried()
         self.tried.keys.add(lease.key)
         if error.recovery is Recovery.OTHER_INSTANCE:
-            self.tried.keys.update(lease.route.keys.keys)
+            self.tried.dead.update(lease.route.keys.keys)
+            self.tried.keys.update(self.tried.dead)
         if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
             self.tried.routes.add(lease.route)
-        pause = self._counted(kit, error, now) if error.recovery is Recovery.RETRY else 0.0
+        counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and lease.key.rest_until <= now)
+        if counted:
+            self.owed = self._counted(kit, error, now)
         if kit.router.untried(self.call, self.tried, now):
             return 0.0
-        if error.recovery is Recovery.OTHER_INSTANCE:
+        if error.recovery is Recovery.OTHER_INSTANCE and not kit.router.alive(self.call, self.tried):
             raise self.over(error)
-        self.tried.keys.clear()
-        self.tried.routes.clear()
+        self.tried = self.tried.again()
+        pause, self.owed = self.owed, 0.0
         if lease.key.rest_until > now:
             return 0.0  # the wait for the key to recover is the pause
         if not self.call.deadline.affords(pause, now):

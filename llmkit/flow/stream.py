@@ -49,6 +49,8 @@ class OpenStream:
     events: list[Event] = attrs.field(factory=list)
     first_event: float | None = None
     """Seconds from the start of the call to the first content."""
+    told: bool = False
+    """Whether the last bytes brought events, behind which an error may be held."""
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
@@ -137,8 +139,8 @@ async def _read_to_content(kit: Kit, stream: OpenStream, first: float) -> None:
             until = min(now + idle, stream.until)
 
 
-async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[Event, None]:
-    """The events of an open stream, from its first.
+async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event], None]:
+    """The events of an open stream, from its first: those that came together, together.
 
     :raises StreamInterrupted: if it breaks after content was delivered.
     """
@@ -147,10 +149,11 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[Event, Non
     failure: LLMError | None = None
     try:
         while True:
-            for event in events:
-                if hook:
+            if hook:
+                for event in events:
                     hook(call=stream.call, event=event)
-                yield event
+            if events:
+                yield events
             if stream.ended:
                 break
             events = await _more(kit, stream)
@@ -180,12 +183,16 @@ async def _next(stream: OpenStream, until: float, phase: str) -> list[Event]:
     """
     whole = stream.decoder.complete
     try:
-        data = await stream.body.read(until)
-        if data:
-            events = stream.decoder.feed(data)
-        else:
-            events = stream.decoder.finish()
-            stream.ended = True
+        # An error that the last bytes held behind their events is told now, not when the server says more.
+        events = stream.decoder.feed(b"") if stream.told else []
+        if not events:
+            data = await stream.body.read(until)
+            if data:
+                events = stream.decoder.feed(data)
+            else:
+                events = stream.decoder.finish()
+                stream.ended = True
+        stream.told = bool(events)
         stream.events += events
         if not stream.ended or stream.decoder.complete:
             return events

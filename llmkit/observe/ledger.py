@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 
 import attrs
@@ -33,6 +34,7 @@ class InstanceUsage(Value):
 
 
 _COUNTS = tuple(field.name for field in attrs.fields(Usage) if field.name != "estimated")
+_counts = operator.attrgetter(*_COUNTS)
 
 
 @attrs.define(eq=False, repr=False)
@@ -51,12 +53,7 @@ class _Row:
 
     def add(self, counts: list[int], usage: Usage) -> None:
         """Add ``usage`` to ``counts``."""
-        counts[0] += usage.prompt_tokens
-        counts[1] += usage.completion_tokens
-        counts[2] += usage.total_tokens
-        counts[3] += usage.cache_read_tokens
-        counts[4] += usage.cache_write_tokens
-        counts[5] += usage.reasoning_tokens
+        counts[:] = map(operator.add, counts, _counts(usage))
         self.estimated = self.estimated or usage.estimated
 
     def value(self) -> InstanceUsage:

@@ -66,12 +66,15 @@ class KeyPool:
 
         Round robin: among keys that are always available, uses differ by at most one.
         """
-        keys, limit, start = self.keys, self.limit, self._next
-        for step in range(len(keys)):
-            position = (start + step) % len(keys)
+        keys, limit = self.keys, self.limit
+        position = self._next
+        for _ in keys:
+            if position >= len(keys):
+                position = 0
             key = keys[position]
+            position += 1
             if key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried:
-                self._next = position + 1
+                self._next = position
                 return key
         return None
 
@@ -92,29 +95,30 @@ class KeyPool:
         return min((key.rest_until for key in self.keys if key.rest_until > now), default=None)
 
     def struck(self, key: Key, error: LLMError, started: float, now: float) -> None:
-        """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together
-        only the first counts as a strike: the others were sent before anybody knew.
+        """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together and
+        failed alike only the first counts as a strike: the others were sent before anybody knew.
 
         :param started: when the call that failed was given the key.
         """
         wait = error.retry_after
-        if key.strikes and started < key.struck_at:
-            key.rest_until = max(key.rest_until, now + (wait or 0.0))
-            return
+        again = key.strikes and started < key.struck_at and type(error) is type(key.resting)
+        strikes = key.strikes - 1 if again else key.strikes
         if isinstance(error, RateLimitError):
-            seconds = self._rest(UNHINTED_REST, key) * (0.9 + 0.2 * self._random()) if wait is None else wait
+            seconds = self._rest(UNHINTED_REST, strikes) * (0.9 + 0.2 * self._random()) if wait is None else wait
         elif isinstance(error, (AuthenticationError, PermissionDeniedError)):
-            seconds = self._rest(REFUSED_REST, key)
+            seconds = self._rest(REFUSED_REST, strikes)
         elif isinstance(error, QuotaExceededError):
-            seconds = max(self._rest(QUOTA_REST, key), wait or 0.0)
+            seconds = max(self._rest(QUOTA_REST, strikes), wait or 0.0)
         elif wait is not None:
             seconds = wait
         else:
             return
-        key.strikes += 1
-        key.struck_at = now
-        key.resting = error
-        key.rest_until = max(key.rest_until, now + seconds)
+        if not again:
+            key.strikes += 1
+            key.struck_at = now
+        if now + seconds >= key.rest_until:
+            key.resting = error
+            key.rest_until = now + seconds
 
     def worked(self, key: Key, started: float) -> None:
         """A call with this key was answered; one that started before the last refusal says nothing."""
@@ -123,9 +127,9 @@ class KeyPool:
             key.resting = None
 
     @staticmethod
-    def _rest(bounds: tuple[float, float], key: Key) -> float:
+    def _rest(bounds: tuple[float, float], strikes: int) -> float:
         first, most = bounds
-        return min(first * 2.0 ** min(key.strikes, 32), most)
+        return min(first * 2.0 ** min(strikes, 32), most)
 
     def states(self, now: float) -> tuple[KeyState, ...]:
         """Every key's state as data."""

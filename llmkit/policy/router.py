@@ -16,18 +16,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from llmkit.errors import (
-    AuthenticationError,
     ConfigError,
     LLMError,
     NoInstanceAvailable,
-    PermissionDeniedError,
     QueueFullError,
-    QuotaExceededError,
-    RateLimitError,
     did_you_mean,
     shown,
 )
 from llmkit.policy.keys import Key, KeyPool, KeyState
+from llmkit.policy.reasons import why_not
 from llmkit.policy.strategies import Strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import Call
@@ -66,6 +63,10 @@ class Route:
         """Whether its limit on calls in flight leaves room."""
         limit = self.instance.max_concurrency
         return limit is None or self.in_flight < limit
+
+    def lives(self, tried: Tried) -> bool:
+        """Whether it may still serve a call that has ``tried`` things."""
+        return not tried.dead or self.keys.keys[0] not in tried.dead
 
     def serves(self, model: str) -> bool:
         """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
@@ -114,6 +115,12 @@ class Tried:
 
     routes: set[Route] = attrs.field(factory=set)
     keys: set[Key] = attrs.field(factory=set)
+    dead: set[Key] = attrs.field(factory=set)
+    """The keys of instances that can never serve this call."""
+
+    def again(self) -> Tried:
+        """What is out of the question when all has been tried once."""
+        return Tried(keys=set(self.dead), dead=self.dead) if self.dead else NOTHING_TRIED
 
 
 class Router:
@@ -222,10 +229,11 @@ class Router:
                 if (lease := self._lease_from(routes, tried, now)) is not None:
                     return lease
             if tried.keys:
+                again = tried.again()
                 for routes in tiers:
-                    if (lease := self._lease_from(routes, NOTHING_TRIED, now)) is not None:
+                    if (lease := self._lease_from(routes, again, now)) is not None:
                         return lease
-            return self._park([route for routes in tiers for route in routes], now, waiter())
+            return self._park([route for routes in tiers for route in routes if route.lives(tried)], now, waiter())
 
     def untried(self, call: Call[Any], tried: Tried, now: float) -> bool:
         """Whether something that the call has not tried could serve it right now."""
@@ -233,6 +241,11 @@ class Router:
             return any(
                 route.has_room() and route.keys.has(now, tried.keys) for routes in self._candidates(call) for route in routes
             )
+
+    def alive(self, call: Call[Any], tried: Tried) -> bool:
+        """Whether anything is left that may serve the call, now or later."""
+        with self._lock:
+            return any(route.lives(tried) for routes in self._candidates(call) for route in routes)
 
     def release(self, lease: Lease, now: float, error: LLMError | None, answered: bool) -> None:
         """See :meth:`Lease.release`."""
@@ -246,7 +259,8 @@ class Router:
             if error is not None:
                 route.keys.struck(key, error, lease.started, now)
             elif answered:
-                route.keys.worked(key, lease.started)
+                if key.strikes:
+                    route.keys.worked(key, lease.started)
                 seconds = now - lease.started
                 before = seconds if route.latency is None else route.latency
                 route.latency = before + LATENCY_DECAY * (seconds - before)
@@ -389,7 +403,7 @@ class Router:
         resting = [route for route in routes if route.keys.soonest() > now]
         full = [route for route in routes if route.keys.soonest() <= now]
         until = min((rest for route in routes if (rest := route.keys.next_rest_end(now)) is not None), default=None)
-        parked = Parked(waiter, until, bool(full), _why(resting, now, until))
+        parked = Parked(waiter, until, bool(full), why_not(resting, now, until))
         self._pending[id(parked)] = parked
         for route in full:
             while route.waiting and route.waiting[0].gone:
@@ -399,27 +413,3 @@ class Router:
 
 
 NOTHING_TRIED = Tried()
-
-
-def _why(resting: list[Route], now: float, until: float | None) -> LLMError:
-    """The error for a call that nothing can serve, from the reasons for which the keys rest."""
-    keys = [key for route in resting for key in route.keys.keys if key.resting is not None]
-    labels = ", ".join(key.label for key in keys[:10]) + (", …" if len(keys) > 10 else "")
-    seconds = None if until is None else max(0.0, until - now)
-    reasons = [key.resting for key in keys if key.resting is not None]
-    for cls, said in (
-        (AuthenticationError, "every key was refused"),
-        (PermissionDeniedError, "every key lacks the permission"),
-        (QuotaExceededError, "every key is out of quota"),
-        (RateLimitError, "every key is rate limited"),
-    ):
-        if reasons and all(isinstance(reason, cls) for reason in reasons):
-            first = reasons[0]
-            return cls(
-                f"{said}: {labels} ({first.message})",
-                provider=first.provider,
-                status=first.status,
-                vendor_code=first.vendor_code,
-                retry_after=seconds,
-            )
-    return NoInstanceAvailable(f"nothing can serve the call now; resting keys: {labels or 'none'}", retry_after=seconds)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def llmkit_simulator() -> Iterator[Simulator]:
-    """A :class:`~llmkit.simulator.Simulator` of the test's own, on a free port; it starts when its URL is first asked for."""
+    """A :class:`~llmkit.simulator.server.Simulator` of the test's own, on a free port; it starts when its URL is asked for."""
     from llmkit.simulator import Simulator
 
     simulator = Simulator()

@@ -20,7 +20,7 @@ from llmkit.errors import InvalidRequestError, LLMError
 from llmkit.runtime import Waiter
 from llmkit.transports import errors, tls
 from llmkit.transports.aio_body import TABLE, Body, make_body, running_loop, whole_reply
-from llmkit.transports.base import AUTO_HEADERS, MOST_URLS, BaseRuntime, touch
+from llmkit.transports.base import MOST_URLS, BaseRuntime, touch
 from llmkit.transports.proxy import Proxy
 from llmkit.transports.sessions import Pending, Session, current
 from llmkit.wire.body import MOST_BODY, MOST_STREAM
@@ -258,9 +258,9 @@ class Runtime(BaseRuntime):
         data: Any = request.body
         if data is not None and len(data) >= LARGE:
             data = io.BytesIO(data)
-        headers = {**AUTO_HEADERS, **request.headers}
+        headers = request.headers
         if target.proxy is not None and target.proxy.authorization and target.url.scheme == "http":
-            headers["Proxy-Authorization"] = target.proxy.authorization
+            headers = {**headers, "Proxy-Authorization": target.proxy.authorization}
         token = current.set(exchange)
         try:
             return await session.client._request(

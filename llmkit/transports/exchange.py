@@ -10,21 +10,20 @@ class Exchange:
     :param until: when the exchange is given up, on the monotonic clock.
     """
 
-    __slots__ = ("__weakref__", "connected", "expires_at", "fresh_only", "killed", "origin", "received", "reused")
+    connected = False
+    """From here on the request may have been sent."""
+    reused = False
+    """The connection has served another exchange before."""
+    received = 0
+    """Bytes of the reply that have come; in the sync colour 1 stands for any number."""
+    fresh_only = False
+    """Take no connection that has been used before."""
+    killed: str | None = None
+    """Why llmkit itself broke the connection: ``timeout``, ``closed`` (the client) or ``dropped`` (the reply)."""
 
     def __init__(self, origin: str, until: float) -> None:
         self.origin = origin
         self.expires_at = until
-        self.connected = False
-        """From here on the request may have been sent."""
-        self.reused = False
-        """The connection has served another exchange before."""
-        self.received = 0
-        """Bytes of the reply that have come; in the sync colour 1 stands for any number."""
-        self.fresh_only = False
-        """Take no connection that has been used before."""
-        self.killed: str | None = None
-        """Why llmkit itself broke the connection: ``timeout``, ``closed`` (the client) or ``dropped`` (the reply)."""
 
     @property
     def phase(self) -> str:

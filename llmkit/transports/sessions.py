@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from llmkit.transports.base import KEPT, disown
+from llmkit.transports.base import AUTO_HEADERS, KEPT, disown
 from llmkit.transports.exchange import Exchange
 from llmkit.wire.body import MOST_HEADERS
 
@@ -21,13 +21,12 @@ from llmkit.wire.body import MOST_HEADERS
 class Pending(Exchange):
     """An exchange on an event loop, in the task that made it."""
 
-    __slots__ = ("task", "transport", "until")
+    transport: Any = None
 
     def __init__(self, origin: str, until: float, connect_by: float) -> None:
-        super().__init__(origin, min(until, connect_by))
+        super().__init__(origin, until if until < connect_by else connect_by)
         self.until = until
         """When the whole exchange is given up; until there is a connection, its own limit counts."""
-        self.transport: Any = None
         self.task = asyncio.current_task()
         """What waits for the head of the reply."""
 
@@ -38,6 +37,12 @@ class Pending(Exchange):
             if self.transport is None and self.task is not None:
                 self.task.cancel()
             self.abort()
+
+    def again(self) -> None:
+        """See :meth:`Exchange.again`. The dead connection is forgotten, or :meth:`kill` would break that and leave the task waiting
+        for the next one."""
+        super().again()
+        self.transport = None
 
     def abort(self) -> None:
         """Close the socket without waiting for what is still to be written."""
@@ -105,6 +110,7 @@ class Session:
         self._connector = _Connector(pool_size or 0)
         self.client = aiohttp.ClientSession(
             connector=self._connector,
+            headers=AUTO_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
@@ -121,7 +127,8 @@ class Session:
     def watch(self, exchange: Pending) -> None:
         """Watch an exchange until :meth:`release`."""
         self._active.add(exchange)
-        self.expire(exchange, exchange.expires_at)
+        if exchange.expires_at < self._wakes_at:
+            self._wake_at(exchange.expires_at)
 
     def release(self, exchange: Pending) -> None:
         """Watch it no longer: the reply has been read, or nobody wants it any more."""

@@ -43,7 +43,7 @@ class Deadline(Value):
         return RequestTimeout(f"the call was not over within its {self.seconds:g} s", phase="deadline")
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class Call(Value, Generic[R]):
     """What every call has."""
 
@@ -61,7 +61,7 @@ class Call(Value, Generic[R]):
     """A number or a tenacity policy for this call alone; None means the client's."""
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ChatCall(Call[Completion]):
     """Messages in, a message out."""
 
@@ -71,7 +71,7 @@ class ChatCall(Call[Completion]):
     on_unsupported: OnUnsupported = "error"
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class EmbedCall(Call[Embeddings]):
     """Texts in, vectors out."""
 
@@ -80,14 +80,14 @@ class EmbedCall(Call[Embeddings]):
     extra: Mapping[str, Any] | None = None
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
     page: str | None = None
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class RawCall(Call[Any]):
     """A request of the user's own, authorised like any other; its answer is the parsed JSON."""
 

@@ -31,7 +31,7 @@ class FinishReason(str, enum.Enum):
         return self.value
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class Attempt(Value):
     """One try of a call."""
 
@@ -51,7 +51,7 @@ class Attempt(Value):
         return self.error is not None and self.error.ambiguous
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class Timing(Value):
     """Where a call's time went, in seconds."""
 
@@ -62,7 +62,7 @@ class Timing(Value):
     """From the start of the call to the first content of a stream; None for whole answers."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class Completion(Value):
     """A model's answer."""
 
@@ -118,7 +118,7 @@ class Completion(Value):
         return self.message.refusal
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class Embeddings(Value):
     """Vectors, in the order of the texts."""
 

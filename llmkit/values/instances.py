@@ -155,7 +155,7 @@ class Instance(Value):
     max_concurrency: int | None = attrs.field(default=None, validator=_whole)
     """Calls in flight at once; None means no limit."""
     max_concurrency_per_key: int | None = attrs.field(default=None, validator=_whole)
-    """Calls in flight at once for each key; None means no limit."""
+    """Calls in flight at once for each key; None means no limit, or 5 where the keys come as a list from the environment."""
     enabled: bool = attrs.field(default=True, validator=_flag)
     timeout: float | None = attrs.field(default=None, validator=_positive)
     """Seconds one try on this instance may take; None means the client's ``Timeouts.attempt``."""

@@ -12,10 +12,14 @@ MOST_TOKENS = 10**12
 """A count above this is taken for rubbish."""
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class Usage(Value):
     """Tokens of one call, or a sum of several. One convention for every vendor: prompt tokens include those read from and
-    written to the vendor's cache, completion tokens include reasoning."""
+    written to the vendor's cache, completion tokens include reasoning.
+
+    The counts are the vendor's own, as it bills them, also where they do not add up: Azure OpenAI has been seen to report more
+    cached tokens than the whole prompt has. Arithmetic with them (``prompt_tokens - cache_read_tokens``) should not go below 0.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -39,6 +43,14 @@ class Usage(Value):
             self.reasoning_tokens + other.reasoning_tokens,
             self.estimated or other.estimated,
         )
+
+
+_INT = {int}
+
+
+def are_tokens(counts: tuple[Any, ...]) -> bool:
+    """Whether all of ``counts`` are what :func:`tokens` would give back as they are: one cheap test for the common case."""
+    return set(map(type, counts)) == _INT and min(counts) >= 0 and max(counts) <= MOST_TOKENS
 
 
 def tokens(count: Any) -> int:

@@ -110,7 +110,7 @@ WORDS: tuple[tuple[str, type[LLMError], Recovery], ...] = (
         Recovery.OTHER_KEY,
     ),
     (
-        r"content (management )?policy|content filter|safety system|flagged as",
+        r"content (management )?policy|content filter|safety system|flagged as|blocked (input|output)",
         ContentFilterError,
         Recovery.NEVER,
     ),

@@ -10,7 +10,7 @@ import attrs
 from llmkit.values.base import Value
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class HttpRequest(Value):
     """What a provider wants sent. ``body`` is None for requests without one."""
 
@@ -22,12 +22,11 @@ class HttpRequest(Value):
 
     def with_headers(self, headers: Mapping[str, str]) -> HttpRequest:
         """The same request with more headers; a later one wins over an earlier one of the same name, whatever its case."""
-        merged = {**self.headers, **headers}
-        if len({name.lower() for name in merged}) < len(merged):
-            replaced = {name.lower() for name in headers}
-            kept = {name: value for name, value in self.headers.items() if name.lower() not in replaced}
-            merged = {**kept, **headers}
-        return HttpRequest(self.method, self.url, merged, self.body)
+        kept = self.headers
+        replaced = set(map(str.lower, headers))
+        if not replaced.isdisjoint(map(str.lower, kept)):
+            kept = {name: value for name, value in kept.items() if name.lower() not in replaced}
+        return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
 
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -60,7 +59,7 @@ def flaw(request: HttpRequest) -> str | None:
     return None
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class HttpReply(Value):
     """A whole answer. Header names are in lower case; ``body`` is decompressed."""
 

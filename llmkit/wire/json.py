@@ -31,7 +31,8 @@ def parse_json(data: bytes | str) -> Any:
         broken = False
     if broken:  # outside the except block: the decode error holds the whole document
         return _parse_broken(data)
-    if _openers(data) > MOST_DEPTH:
+    openers = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else data.count("[") + data.count("{")
+    if openers > MOST_DEPTH:
         _check_depth(value)
     return value
 
@@ -82,12 +83,6 @@ def dump_json(value: Any) -> bytes:
     except TypeError as problem:
         message = str(problem)
     raise InvalidRequestError(f"the request cannot be written as JSON: {message}")
-
-
-def _openers(data: bytes | str) -> int:
-    if isinstance(data, bytes):
-        return data.count(b"[") + data.count(b"{")
-    return data.count("[") + data.count("{")
 
 
 def _check_depth(value: Any) -> None:

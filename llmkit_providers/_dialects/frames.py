@@ -33,10 +33,10 @@ class FrameDecoder(ABC):
         self._held: LLMError | None = None
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data``, cut anywhere, completes."""
+        """The events that ``data``, cut anywhere, completes; no bytes raise the error that is held, if there is one."""
         if self._held is not None:
             raise self._held
-        return self._events(self._framing.feed(data))
+        return self._events(self._framing.feed(data)) if data else []
 
     def finish(self) -> list[Event]:
         """The events that the end of the stream completes."""

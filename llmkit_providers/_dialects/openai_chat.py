@@ -210,7 +210,8 @@ class OpenAIChat(Provider):
     def decode_chat(self, call: ChatCall, reply: HttpReply) -> Completion:
         """The completion in a whole reply."""
         document = parse_object(reply.body)
-        self.check(document, reply.headers)
+        if not document.get("choices"):
+            self.check(document, reply.headers)
         return self.completion(document)
 
     def check(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> None:
@@ -226,14 +227,18 @@ class OpenAIChat(Provider):
         :raises InvalidResponseError: if it has no choices.
         """
         choices = document.get("choices")
-        if not isinstance(choices, list) or not choices or not all([isinstance(choice, dict) for choice in choices]):
+        if not isinstance(choices, list) or not choices:
             raise InvalidResponseError("the reply has no choices", provider=self.name)
+        for choice in choices:
+            if not isinstance(choice, dict):
+                raise InvalidResponseError("the reply has no choices", provider=self.name)
         first = choices[0]
         message = self.message(first)
         reason = first.get("finish_reason")
+        calls = bool(message.content) and type(message.content[-1]) is ToolCall  # calls stand last
         return Completion(
             message,
-            finish_reason(reason, any([type(part) is ToolCall for part in message.content])),
+            finish_reason(reason, calls),
             word(reason),
             self.usage_in(document),
             word(document.get("model")),

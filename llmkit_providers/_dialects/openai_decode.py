@@ -12,7 +12,7 @@ from typing import Any
 
 from llmkit.values.completion import FinishReason
 from llmkit.values.messages import Image, Part, Reasoning, Refusal, Text, ToolCall, VendorPart
-from llmkit.values.usage import Usage, tokens
+from llmkit.values.usage import Usage, are_tokens, tokens
 from llmkit.wire.json import dump_json, tool_arguments
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -174,24 +174,27 @@ def read_usage(usage: Any) -> Usage | None:
     prompt, completion, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
     if prompt is None and completion is None and total is None:
         return None
-    read, written = _details(usage, "prompt_tokens_details"), _details(usage, "completion_tokens_details")
+    read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    read = read if type(read) is dict else {}
+    written = written if type(written) is dict else {}
+    told = (
+        prompt,
+        completion,
+        total,
+        read.get("cached_tokens", 0),
+        read.get("cache_write_tokens", 0),
+        written.get("reasoning_tokens", 0),
+        usage.get("reasoning_tokens", 0),
+    )
     try:
-        prompt, completion = tokens(prompt), tokens(completion)
-        total = tokens(total) or prompt + completion
-        cached = tokens(read.get("cached_tokens"))
-        for name in CACHED:
-            if name in usage:
-                cached = max(cached, tokens(usage[name]))
-        reasoning = tokens(written.get("reasoning_tokens")) or tokens(usage.get("reasoning_tokens"))
-        return Usage(prompt, completion, total, cached, tokens(read.get("cache_write_tokens")), reasoning)
+        counts = list(told) if are_tokens(told) else [tokens(count) for count in told]
+        if not CACHED.isdisjoint(usage):
+            counts[3] = max([counts[3], *[tokens(usage.get(name)) for name in CACHED]])
     except ValueError:
         return None
+    prompt, completion, total, cached, kept, reasoning, beside = counts
+    return Usage(prompt, completion, total or prompt + completion, cached, kept, reasoning or beside)
 
 
-CACHED = ("cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens")
+CACHED = frozenset({"cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens"})
 """Where vendors put cached tokens beside the counts."""
-
-
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    details = usage.get(name)
-    return details if isinstance(details, dict) else {}

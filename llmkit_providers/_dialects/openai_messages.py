@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dict[str, Any]]:
     """The ``messages`` field. A tool result becomes a ``tool`` message of its own, ahead of what else its message says."""
     encoded: list[dict[str, Any]] = []
-    tools = any([message.role == "assistant" and message.tool_calls for message in messages])
+    tools: bool | None = None
     for message in messages:
         if message.role == "user" and len(message.content) == 1 and type(message.content[0]) is Text and not message.extra:
             only = message.content[0]
@@ -44,6 +44,8 @@ def encode_messages(messages: Sequence[Message], vendor: OpenAIChat) -> list[dic
             continue
         if message.role == "tool":
             raise InvalidRequestError("a tool message holds tool results only")
+        if tools is None:
+            tools = any([turn.role == "assistant" and turn.tool_calls for turn in messages])
         encoded.append(_message(message, vendor, tools))
     return encoded
 
@@ -140,13 +142,7 @@ def encode_tools(tools: Sequence[ToolLike], strict: bool) -> list[dict[str, Any]
 
 
 def _tool(tool: Tool, strict: bool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        function["description"] = tool.description
-    function["parameters"] = strict_schema(tool.parameters) if strict and tool.strict else tool.parameters
-    if strict and tool.strict is not None:
-        function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    return {"type": "function", "function": _named(tool, "parameters", tool.parameters, strict)}
 
 
 def encode_schema(wanted: JsonSchema, strict: bool) -> dict[str, Any]:
@@ -154,13 +150,18 @@ def encode_schema(wanted: JsonSchema, strict: bool) -> dict[str, Any]:
 
     :param strict: whether the vendor takes ``strict``.
     """
-    inner: dict[str, Any] = {"name": wanted.name}
-    if wanted.description:
-        inner["description"] = wanted.description
-    inner["schema"] = strict_schema(wanted.schema) if strict and wanted.strict else wanted.schema
-    if strict and wanted.strict is not None:
-        inner["strict"] = wanted.strict
-    return {"type": "json_schema", "json_schema": inner}
+    return {"type": "json_schema", "json_schema": _named(wanted, "schema", wanted.schema, strict)}
+
+
+def _named(given: Tool | JsonSchema, field: str, schema: Any, strict: bool) -> dict[str, Any]:
+    """A schema under its name, with ``strict`` where the vendor takes it and the caller says so."""
+    named: dict[str, Any] = {"name": given.name}
+    if given.description:
+        named["description"] = given.description
+    named[field] = strict_schema(schema) if strict and given.strict else schema
+    if strict and given.strict is not None:
+        named["strict"] = given.strict
+    return named
 
 
 def strict_schema(schema: Any) -> Any:

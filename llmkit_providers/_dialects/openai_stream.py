@@ -79,7 +79,9 @@ class OpenAIStream:
         self._calls = CallFragments()
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that ``data`` completes."""
+        """The events that ``data`` completes; no bytes raise the error that is held, if there is one."""
+        if not data and self._error is None:
+            return []
         if self._head is not None:
             data = self._begin(self._head + data)
         if self._document is not None:

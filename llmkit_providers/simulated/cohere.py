@@ -19,6 +19,7 @@ from llmkit.simulated import (
     bearer,
     count_values,
     count_words,
+    embeddings_question,
     pieces,
     texts_in,
 )
@@ -328,7 +329,4 @@ def _embeddings(vendor: str, key: str, body: Mapping[str, Any]) -> Question:
     texts = body.get("texts")
     if not isinstance(texts, list) or not 1 <= len(texts) <= 96 or not all(isinstance(text, str) for text in texts):
         raise _wrong("texts must be a list of 1 to 96 texts.")
-    return Question(
-        vendor=vendor, kind="embeddings", model=body["model"], key=key, text=texts[-1], inputs=tuple(texts),
-        prompt_tokens=sum([count_words(text) for text in texts]), dimensions=body.get("output_dimension"), body=body,
-    )  # fmt: skip
+    return embeddings_question(vendor, key, body["model"], texts, body.get("output_dimension"), body)

@@ -19,6 +19,7 @@ from llmkit.simulated import (
     SimulatedVendor,
     count_values,
     count_words,
+    embeddings_question,
     pieces,
     texts_in,
 )
@@ -283,7 +284,4 @@ def _embeddings(vendor: str, key: str, model: str, method: str, body: Mapping[st
         check_content(request.get("content"), f"requests[{number}].content")
         inputs.append(_text(request["content"]))
     dimensions = camel(requests[0]).get("outputDimensionality")
-    return Question(
-        vendor=vendor, kind="embeddings", model=model, key=key, text=inputs[-1], inputs=tuple(inputs), dimensions=dimensions,
-        prompt_tokens=sum([count_words(text) for text in inputs]), body={"one": method == "embedContent"},
-    )  # fmt: skip
+    return embeddings_question(vendor, key, model, inputs, dimensions, {"one": method == "embedContent"})

@@ -19,6 +19,7 @@ from llmkit.simulated import (
     SimulatedVendor,
     count_values,
     count_words,
+    embeddings_question,
     pieces,
 )
 from llmkit.wire.json import dump_json
@@ -231,10 +232,7 @@ def _embeddings(vendor: str, key: str, body: Mapping[str, Any]) -> Question:
     given = [body["input"]] if isinstance(body.get("input"), str) else body.get("input")
     if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
         raise Refusal("invalid", "invalid input type")
-    return Question(
-        vendor=vendor, kind="embeddings", model=body["model"], key=key, text=given[-1] if given else "", inputs=tuple(given),
-        prompt_tokens=sum([count_words(text) for text in given]), dimensions=body.get("dimensions"), body=body,
-    )  # fmt: skip
+    return embeddings_question(vendor, key, body["model"], given, body.get("dimensions"), body)
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

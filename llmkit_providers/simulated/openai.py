@@ -24,6 +24,7 @@ from llmkit.simulated import (
     bearer,
     count_values,
     count_words,
+    embeddings_question,
     pieces,
     texts_in,
 )
@@ -304,10 +305,7 @@ def _embeddings(vendor: str, key: str, deployment: str, body: Mapping[str, Any])
     dimensions = body.get("dimensions", body.get("output_dimension"))
     if dimensions is not None and (type(dimensions) is not int or dimensions < 1):
         raise wrong("Invalid value for 'dimensions': expected a positive integer.", "dimensions")
-    return Question(
-        vendor=vendor, kind="embeddings", model=deployment or body["model"], key=key, text=given[-1], inputs=tuple(given),
-        prompt_tokens=sum([count_words(text) for text in given]), dimensions=dimensions, body=body,
-    )  # fmt: skip
+    return embeddings_question(vendor, key, deployment or body["model"], given, dimensions, body)
 
 
 def _head(question: Question, answer: Answer, kind: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from llmkit.simulated import Refusal, texts_in
 from llmkit_providers.simulated.openai_dialects import Dialect
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-PARTS = ("text", "image_url", "input_audio", "file", "refusal", "thinking", "reference", "video_url", "document_url")
+PARTS = ("text", "image_url", "input_audio", "file", "refusal", "thinking", "reference", "video_url", "document_url", "file_url")
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 TYPES: Mapping[str, tuple[Any, str]] = {
     "temperature": ((int, float), "a decimal"),

@@ -6,10 +6,14 @@ import os
 import pty
 import re
 import select
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
+TAKE = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+"""Makes the terminal the command's own, so that Ctrl-C reaches it as a signal."""
 CTRL_C = b"\x03"
 CTRL_D = b"\x04"
 
@@ -21,9 +25,11 @@ class Terminal:
         self.seen = ""
         self.status: int | None = None
         self._known = 0
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.execvpe(command[0], list(command), dict(env))
+        self._fd, side = pty.openpty()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", TAKE, *command], env=env, stdin=side, stdout=side, stderr=side, start_new_session=True
+        )
+        os.close(side)
 
     def until(self, text: str, seconds: float = 15) -> str:
         """Read until ``text`` has come; what came since the text that was waited for before."""
@@ -44,8 +50,7 @@ class Terminal:
         end = time.monotonic() + seconds
         while self._read(end):
             pass
-        _, status = os.waitpid(self._pid, 0)
-        self.status = os.waitstatus_to_exitcode(status)
+        self.status = self._process.wait(seconds)
         return self.status
 
     @property
@@ -69,10 +74,8 @@ class Terminal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.status is None:
-            import signal
-
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            self._process.kill()
+            self._process.wait()
         os.close(self._fd)
 
 

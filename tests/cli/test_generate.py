@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llmkit.cli.app import run
 from tests.cli.conftest import KEY, Program, clean_environment
 
 MODEL = ("-m", "openai/gpt-4o-mini")
@@ -83,6 +84,27 @@ def test_a_picture_and_a_document(program: Program, tmp_path: Path):
     missing = program("generate", *MODEL, "what", "--image", str(tmp_path / "none.png"))
     assert missing.returncode == 2
     assert "none.png: No such file" in missing.stderr
+
+
+def test_what_is_piped_must_be_text(program: Program):
+    done = program("generate", *MODEL, said="\udc89PNG", errors="surrogateescape")
+
+    assert done.returncode == 2
+    assert "standard input is no text" in done.stderr
+
+
+def test_an_unexpected_mistake_is_one_line_as_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Where llmkit itself is at fault: one line, nothing that looks like a key, the traceback on demand."""
+    monkeypatch.setattr("llmkit.cli.generate.make_client", lambda *_: {}[f"Bearer {KEY}"])
+
+    assert run(["generate", *MODEL, "Hi"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: unexpected KeyError")
+    assert KEY not in said
+    assert run(["--debug", "generate", *MODEL, "Hi"]) == 1
+    traced = capsys.readouterr().err
+    assert "Traceback" in traced
+    assert KEY not in traced
 
 
 def test_base_url(program: Program):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,7 @@ def test_chat_goes_on_after_ctrl_c(slow: Simulator, tmp_path: Path):
         terminal.type("Hello\r")
         terminal.until("\nHello")
         terminal.until("> ")
+        time.sleep(0.3)  # a signal in the instant before readline waits for keys is seen at the next key only
         terminal.type(CTRL_C)
         terminal.until("Ctrl-D ends")
         terminal.until("> ")
@@ -85,6 +88,28 @@ def test_chat_goes_on_after_ctrl_c(slow: Simulator, tmp_path: Path):
     messages = json.loads(saved.read_text())["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant"]
     assert messages[1]["content"][0]["text"].startswith("word0 word1")
+
+
+def test_chat_goes_on_after_ctrl_c_before_the_first_word(simulator: Simulator):
+    """A turn that got no answer is forgotten."""
+    simulator.fail("stall:20", key="sk-test-chat-stall", times=1)
+    with Terminal([*PROGRAM, "chat", *MODEL], vendor_environment(simulator, "sk-test-chat-stall")) as terminal:
+        terminal.until("> ")
+        terminal.type("one\r")
+        terminal.until("one")
+        time.sleep(0.5)  # the request is on its way, nothing comes
+        terminal.type(CTRL_C)
+        terminal.until("stopped")
+        terminal.until("> ")
+        terminal.type("two\r")
+        terminal.until("\ntwo")
+        terminal.until("> ")
+        terminal.type("/usage\r")
+        terminal.until("> ")
+        terminal.type(CTRL_D)
+
+        assert terminal.finish() == 0
+        assert re.search(r"openai/gpt-4o-mini +1 +0 +1 +1 +2", terminal.plain)
 
 
 def test_chat_survives_an_error(simulator: Simulator):

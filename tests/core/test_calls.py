@@ -110,6 +110,19 @@ def test_tenacity_policies(colour: Colour, policy: Any, tries: int, seconds: flo
         assert len(sent(client)) == turn * tries
 
 
+def test_a_refusal_that_lets_no_key_rest_is_counted(colour: Colour, monkeypatch: pytest.MonkeyPatch):
+    """A vendor's error that asks for another key without a reason to rest this one does not make a call go round for ever."""
+    from llmkit import Recovery
+    from llmkit.provider import Provider
+
+    monkeypatch.setattr(Provider, "error", lambda self, reply: ServerError("x", recovery=Recovery.OTHER_KEY))
+    client = colour.scripted(lambda request: refusal(500), [openai()], retries=2)
+    monkeypatch.setattr(type(client.core.router.routes()[0].provider), "error", Provider.error)
+    with pytest.raises(ServerError):
+        client.generate("q")
+    assert len(sent(client)) <= 3
+
+
 def test_deadline_is_stronger_than_the_policy(colour: Colour):
     """A pause that would pass the deadline is not begun."""
     policy = tenacity.Retrying(stop=tenacity.stop_never, wait=tenacity.wait_fixed(4))
@@ -226,10 +239,21 @@ def test_all_failed(colour: Colour):
     with pytest.raises(AllInstancesFailed) as caught:
         client.generate("q")
 
-    assert [failure.instance for failure in caught.value.failures] == ["a", "b"]
+    assert [failure.instance for failure in caught.value.failures] == ["a", "b", "a"]
     assert "a: a is ill" in str(caught.value)
     assert "b: b has it not" in str(caught.value)
-    assert len(caught.value.attempts) == 2
+    assert len(caught.value.attempts) == 3
+
+
+def test_an_instance_without_the_model_ends_nothing(colour: Colour):
+    """An instance that can never serve the call is not asked twice, and the retries of the others are not lost by it."""
+    ill = iter([refusal(500), refusal(503)])
+    client = colour.scripted(by_host(a=lambda request: next(ill, chat("well again")), b=refusal(404)), at("a", "b"), retries=2)
+
+    completion = client.generate("q")
+
+    assert completion.text == "well again"
+    assert [attempt.instance for attempt in completion.attempts] == ["a", "b", "a", "a"]
 
 
 def test_fallbacks_come_after_the_callers_own(colour: Colour):
@@ -583,6 +607,58 @@ def test_batch_keeps_order_and_errors(colour: Colour):
         client.batch(["a"], concurrency=0)
 
 
+def test_as_completed_takes_requests_as_it_goes(colour: Colour):
+    """Answers come with their positions, from an endless iterable too."""
+    client = colour.scripted(answer(), [openai()])
+    found = client.client.as_completed(itertools.repeat("q"))
+    if colour.sync:
+        assert [next(found)[0] for _ in range(3)] == [0, 1, 2]
+        found.close()
+        return
+
+    async def some() -> list[int]:
+        positions = []
+        async for position, _ in found:
+            positions.append(position)
+            if position == 2:
+                break
+        await found.aclose()
+        return positions
+
+    assert colour.run(some()) == [0, 1, 2]
+
+
+def test_clients_from_settings(colour: Colour):
+    """The ways to make a client give one of its own class; as a context manager it closes itself."""
+    cls = llmkit.Client if colour.sync else llmkit.AsyncClient
+    toml = '[[instances]]\nprovider = "openai"\nmodel = "m"\napi_key = "sk-from-toml-1"\n\n[settings]\nplugins = []\n'
+    made = [cls.from_config_str(toml), cls.builder().add_instance("openai", "m", "sk-from-builder-1").build()]
+    assert [[instance.model for instance in client.instances] for client in made] == [["m"], ["m"]]
+
+    async def use(client: Any) -> None:
+        async with client as same:
+            assert same is client
+
+    for client in made:
+        assert type(client) is cls
+        if colour.sync:
+            with client as same:
+                assert same is client
+        else:
+            colour.run(use(client))
+
+
+def test_clients_from_files_and_the_environment(colour: Colour, tmp_path: Any, monkeypatch: pytest.MonkeyPatch):
+    cls = llmkit.Client if colour.sync else llmkit.AsyncClient
+    file = tmp_path / "llmkit.toml"
+    file.write_text('[[instances]]\nprovider = "openai"\nmodel = "m"\napi_key = "sk-from-toml-1"\n')
+    file.chmod(0o600)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-from-environment")
+    for client in (cls.from_config(file), cls.from_env()):
+        assert type(client) is cls
+        colour.run(client.close())
+
+
 def test_embed_models_and_raw_requests(colour: Colour):
     def script(request: HttpRequest) -> Any:
         if request.url.endswith("/embeddings"):
@@ -696,3 +772,14 @@ def test_the_base_is_no_client():
     with pytest.raises(TypeError, match="make a Client or an AsyncClient"):
         Face(plugins=[])
     assert Client(plugins=[]).as_async().as_sync()._core
+
+
+@pytest.mark.parametrize(("given", "limit"), [({}, 5), ({"max_concurrency_per_key": 2}, 2)])
+def test_a_pool_of_keys_from_the_environment_has_a_limit(colour: Colour, given: dict[str, int], limit: int):
+    """Keys that come as a list from the environment take five calls each at once, unless the instance says otherwise; one key
+    there, and keys given in code, have no limit."""
+    environ = {"OPENAI_API_KEYS": "sk-first-key-1,sk-second-key-2", "MISTRAL_API_KEY": "sk-only-key-3"}
+    instances = [Instance("openai", "m", **given), Instance("mistral", "m"), openai("sk-a-key-1", "sk-b-key-2", name="code")]
+    client = colour.scripted(answer(), instances, environ=environ)
+
+    assert [instance.max_concurrency_per_key for instance in client.instances] == [limit, None, None]

@@ -319,6 +319,12 @@ def test_a_burst_is_one_strike():
         pool.struck(key, RateLimitError("slow down"), 0.0, 1.0)
     assert (key.strikes, key.rest_until) == (1, 2.0)
 
+    pool.struck(key, AuthenticationError("no"), 0.0, 2.0)
+    assert (key.strikes, key.rest_until) == (2, 7202.0), "another reason is another strike"
+    pool.struck(key, RateLimitError("slow down", retry_after=3), 0.0, 2.0)
+    assert (key.rest_until, type(key.resting)) == (7202.0, AuthenticationError), "the longest rest counts"
+    key.strikes, key.rest_until, key.resting, key.struck_at = 1, 2.0, RateLimitError("slow down"), 1.0
+
     pool.struck(key, RateLimitError("slow down", retry_after=7), 0.5, 1.5)
     assert (key.strikes, key.rest_until) == (1, 8.5)
     pool.worked(key, 0.5)

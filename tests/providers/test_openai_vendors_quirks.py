@@ -109,6 +109,15 @@ def test_deepseek_errors(status: int, expected: type[LLMError]):
     assert type(DeepSeek().error(reply(body, status))) is expected
 
 
+@pytest.mark.parametrize(
+    ("effort", "fields"), [("none", {"thinking": {"type": "disabled"}}), ("high", {"reasoning_effort": "high"})]
+)
+def test_deepseek_is_kept_from_thinking_by_its_own_field(effort: str, fields: dict[str, Any]):
+    """https://api-docs.deepseek.com/guides/thinking_mode"""
+    body = sent(chat(reasoning_effort=effort), DeepSeek())
+    assert {name: body.get(name) for name in ("thinking", "reasoning_effort") if name in body} == fields
+
+
 def test_deepseek_has_no_schemas_pictures_and_embeddings():
     call = chat(Message.user(Image(data=PNG)), response_format=JsonSchema(SCHEMA))
     assert DeepSeek().unsupported(call, Instance("deepseek", "deepseek-chat")) == ("json_schema", "images")
@@ -250,6 +259,14 @@ def test_perplexity_has_chat_at_its_root_and_embeddings_under_v1(path: str):
     instance = Instance("perplexity", "sonar", base_url=f"https://api.perplexity.ai{path}")
     assert Perplexity().encode(chat(), instance).url == "https://api.perplexity.ai/chat/completions"
     assert Perplexity().encode(embed(), instance).url == "https://api.perplexity.ai/v1/embeddings"
+
+
+def test_perplexity_counts_thinking_beside_what_it_writes():
+    """https://docs.perplexity.ai/getting-started/pricing: reasoning tokens have their own price."""
+    usage = {"prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40, "reasoning_tokens": 100, "citation_tokens": 9}
+    assert decoded(answer(usage=usage), Perplexity()).usage == Usage(33, 107, 140, reasoning_tokens=100)
+    plain = {"prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40}
+    assert decoded(answer(usage=plain), Perplexity()).usage == Usage(33, 7, 40)
 
 
 def test_perplexity_has_neither_tools_nor_free_json():
