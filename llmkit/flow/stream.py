@@ -28,6 +28,7 @@ from llmkit.wire.body import MOST_BODY
 from llmkit.wire.errors import request_id
 from llmkit.wire.fold import fold
 from llmkit.wire.http import HttpReply
+from llmkit.wire.redact import without_secret
 
 LINGER = 5.0
 """Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""
@@ -262,6 +263,10 @@ def _interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInter
         ambiguous=True,
         partial=stream.completion(kit.runtime.now()),
     )
+    bare(error, stream.lease)
+    if (secret := stream.lease.key.secret) is not None:
+        headers = {name: without_secret(value, secret.reveal()) for name, value in stream.headers.items()}
+        vars(error.partial).update(request_id=error.request_id, headers=headers)
     error.__cause__ = failure
     tell_error(kit, stream.call, error)
     return error

@@ -50,7 +50,7 @@ def _instance(simulator: Simulator, vendor: str = "openai", model: str = "m") ->
 def test_a_model_cannot_lead_elsewhere_on_the_host(colour: Colour, model: str) -> None:
     with Simulator() as simulator:
         client = colour.real([_instance(simulator, "google", model)], retries=0)
-        with pytest.raises(InvalidRequestError, match="URL|no model's name"):
+        with pytest.raises(InvalidRequestError, match=r"URL|no model's name"):
             client.generate("Hi")
         assert simulator.ledger.snapshot()["total"]["calls"] == 0
 
