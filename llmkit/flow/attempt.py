@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 PROVIDERS_OWN = (Exception, SystemExit)
 """What a provider's own mistakes raise; an interrupt or a cancelled task is nobody's mistake."""
+BODIES = (bytes, type(None))
 ANSWERS: Mapping[type[Call[Any]], type] = {ChatCall: Completion, EmbedCall: Embeddings, ModelsCall: ModelList}
 """The type of each call's answer; a raw call's may be anything."""
 
@@ -113,6 +114,8 @@ def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRe
         request = _guarded(route, "authorize the request", provider.authorize, request, lease.key.secret)
         if not isinstance(request, HttpRequest):
             raise _unsendable(route, request)
+    if request.body.__class__ not in BODIES:
+        raise _mistaken(route, f"made a request whose body is {type(request.body).__name__}, not bytes")
     return call, request, dropped
 
 

@@ -361,7 +361,7 @@ class Router:
         try:
             route = self.strategy.choose(able, now)
             said = f"chose {shown(route)}, which it was not offered"
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             route, said = None, f"raised {describe(problem)}"
         if route in able:
             return route

@@ -62,10 +62,14 @@ class Service:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to the last byte of its answer."""
+        try:
+            body = await request.read()
+        except ConnectionResetError:  # the client has left, which is no error of the server's
+            return web.Response()
         connection = self._numbers.get(request.protocol, 0)
         vendor, _, rest = request.rel_url.raw_path.lstrip("/").partition("/")
         if vendor == CONTROL:
-            return _control(self._engine, request.method, rest, await request.read())
+            return _control(self._engine, request.method, rest, body)
         if vendor not in self._engine.halves:
             return _json({"error": f"no vendor {vendor!r} here; there are {', '.join(sorted(self._engine.halves))}"}, 404)
         asked = SimulatedRequest(
@@ -73,7 +77,7 @@ class Service:
             "/" + request.rel_url.path.lstrip("/").partition("/")[2],
             request.query,
             {name.lower(): value for name, value in request.headers.items()},
-            await request.read(),
+            body,
         )
         plan = self._engine.receive(vendor, asked, time.monotonic(), connection)
         try:

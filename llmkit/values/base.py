@@ -23,8 +23,8 @@ class Value:
         shown = []
         for field in self.__attrs_attrs__:
             if field.repr:
-                value = getattr(self, field.name)
-                shown.append(f"{field.name}={repr(value) if field.repr is True else field.repr(value)}")
+                value = getattr(self, field.name, ...)  # a debugger may print one that is half made
+                shown.append(f"{field.name}={repr(value) if field.repr is True or value is ... else field.repr(value)}")
         return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,3 +105,12 @@ def test_a_picture_without_a_url_is_told_of_by_its_position(colour: Colour) -> N
 def test_task_names() -> None:
     with pytest.raises(ConfigError, match="Task"):
         Task(Unprintable())  # type: ignore[arg-type]
+
+
+def test_a_traceback_with_locals_can_print_a_half_made_value() -> None:
+    """Crash reporters print the frames' locals; in one of them the value is being made."""
+    try:
+        Instance("openai", "m", weight=-1)
+    except ConfigError as error:
+        report = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert "Instance(provider='openai'" in report
