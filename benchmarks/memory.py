@@ -1,7 +1,8 @@
-"""Memory of calls in flight, and growth over many calls, beside plain ``aiohttp``: ``python benchmarks/memory.py [rounds]`` (Linux).
+"""Memory of calls in flight, and growth over many calls, beside plain ``aiohttp``.
 
-Each contestant runs in a process of its own. In flight: resident memory while 1,000 calls wait for a vendor that takes 2 s, over what
-the process had after its first calls; connections are part of it. Growth: 20,000 calls, 20 at once, after 4,000 to warm up.
+``python benchmarks/memory.py [rounds]``, on Linux. Each contestant runs in a process of its own. In flight: resident memory while
+1,000 calls wait for a vendor that takes 2 s, over what the process had after its first calls; connections are part of it. Growth:
+20,000 calls, 20 at once, after 4,000 to warm up.
 """
 
 from __future__ import annotations

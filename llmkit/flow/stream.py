@@ -139,8 +139,8 @@ async def _read_to_content(kit: Kit, stream: OpenStream, first: float) -> None:
             until = min(now + idle, stream.until)
 
 
-async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[Event, None]:
-    """The events of an open stream, from its first.
+async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event], None]:
+    """The events of an open stream, from its first: those that came together, together.
 
     :raises StreamInterrupted: if it breaks after content was delivered.
     """
@@ -149,10 +149,11 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[Event, Non
     failure: LLMError | None = None
     try:
         while True:
-            for event in events:
-                if hook:
+            if hook:
+                for event in events:
                     hook(call=stream.call, event=event)
-                yield event
+            if events:
+                yield events
             if stream.ended:
                 break
             events = await _more(kit, stream)

@@ -108,12 +108,15 @@ def test_streamed_tools(vendor: Vendor):
 def test_tool_choice(vendor: Vendor, choice: str, text: str, expected: list):
     """A vendor that cannot be told the name of a tool says so instead of choosing otherwise."""
     vendor.needs("tools", "tool_choice")
+    said: tuple[str, ...] = ()
     try:
         answer = vendor.client().generate(text, tools=[WEATHER, CLOCK], tool_choice=choice)
     except UnsupportedParameterError as error:
-        assert (choice, error.parameters, vendor.books()["calls"]) == ("clock", ("tool_choice",), 0)
-        return
-    assert calls(answer) == expected
+        said = error.parameters
+    if said:
+        assert (choice, said, vendor.books()["calls"]) == ("clock", ("tool_choice",), 0)
+    else:
+        assert calls(answer) == expected
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -116,10 +116,9 @@ def test_streams_that_break_after_their_first_content(vendor: Vendor, fault: str
     vendor.needs("stream")
     vendor.fail(fault)
     client = vendor.client(retries=3)
-    heard = []
-    with pytest.raises(StreamInterrupted) as caught, client.stream("one two three") as stream:
-        for event in stream:
-            heard.append(event.text)
+    heard: list[str] = []
+    with client.stream("one two three") as stream, pytest.raises(StreamInterrupted) as caught:
+        heard.extend(event.text for event in stream)
     error = caught.value
     assert "".join(heard) == error.partial.text == "one two"
     assert error.ambiguous

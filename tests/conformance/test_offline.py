@@ -1,4 +1,4 @@
-"""What every provider must be, with or without a simulated half: pure, deterministic, silent about keys, never fooled by rubbish."""
+"""What every provider must be, simulated or not: pure, deterministic, silent about keys, never fooled by rubbish."""
 
 from __future__ import annotations
 
@@ -184,7 +184,8 @@ def test_decoders_need_an_end(vendor: Provider):
 def test_every_refusal_is_a_typed_error(vendor: Provider):
     odd = {"retry-after": "soon", "content-type": "text/html", "x-request-id": ""}
     replies = [HttpReply(status, {}, body) for status in (400, 429, 500) for body in JUNK]
-    replies += [HttpReply(status, headers, body) for status in STATUSES for headers in (odd, {"retry-after": "-1e999"}) for body in JUNK[:4]]
+    for headers in (odd, {"retry-after": "-1e999"}):
+        replies += [HttpReply(status, headers, body) for status in STATUSES for body in JUNK[:4]]
     for reply in replies:
         error = vendor.error(reply)
         assert isinstance(error, LLMError)
@@ -211,7 +212,8 @@ def test_what_is_not_listed_is_refused(vendor: Provider):
     for feature, part in PARTS.items():
         asked = ChatCall(deadline=DEADLINE, messages=(Message.user("Look.", part),))
         assert (feature in vendor.unsupported(asked, target)) == (feature not in vendor.features)
-    for feature, call in {"embeddings": EmbedCall(deadline=DEADLINE, texts=("a",)), "models": ModelsCall(deadline=DEADLINE)}.items():
+    others = {"embeddings": EmbedCall(deadline=DEADLINE, texts=("a",)), "models": ModelsCall(deadline=DEADLINE)}
+    for feature, call in others.items():
         if feature not in vendor.features:
             with pytest.raises(LLMError) as caught:
                 vendor.encode(call, target)
@@ -237,7 +239,9 @@ def test_pictures_of_any_size_and_type_are_refused_or_encoded(vendor: Provider):
         assert request.body
 
 
-FORBIDDEN = ("requests", "urllib3", "aiohttp", "httpx", "asyncio", "socket", "ssl", "llmkit.client", "llmkit.transports", "llmkit.flow")
+FORBIDDEN = (
+    "requests", "urllib3", "aiohttp", "httpx", "asyncio", "socket", "ssl", "llmkit.client", "llmkit.transports", "llmkit.flow",
+)  # fmt: skip
 
 
 def test_imports():

@@ -13,7 +13,6 @@ A run asks each vendor a dozen questions of a few words, with answers of at most
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -93,9 +92,9 @@ class Vendor:
 
 
 @pytest.fixture(params=VENDORS)
-def vendor(request: pytest.FixtureRequest, colour: Colour) -> Iterator[Vendor]:
+def vendor(request: pytest.FixtureRequest, colour: Colour) -> Vendor:
     """One vendor in one colour."""
-    yield Vendor(request.param, colour)
+    return Vendor(request.param, colour)
 
 
 def counted(answer) -> bool:
@@ -138,7 +137,8 @@ def test_tools(vendor: Vendor):
     options = {"instance": "chat", "tools": [WEATHER], **vendor.options(256)}
     asked = vendor.client.generate(ASK_WEATHER, **options)
     assert asked.finish_reason is FinishReason.TOOL_CALLS
-    assert [(call.name, set(call.arguments)) for call in asked.tool_calls][0] == ("weather", {"city"})
+    first = asked.tool_calls[0]
+    assert (first.name, set(first.arguments)) == ("weather", {"city"})
     results = [Message.tool(call, "sunny, 20 degrees") for call in asked.tool_calls]
     told = vendor.client.generate([Message.user(ASK_WEATHER), asked.message, *results], **options)
     assert told.text or told.tool_calls

@@ -1,4 +1,4 @@
-"""The promises on real sockets. ``LLMKIT_LONG=1`` makes the runs as long as the promises say; otherwise they are a fiftieth of it."""
+"""The promises on real sockets. ``LLMKIT_LONG=1`` makes the runs as long as the promises say."""
 
 from __future__ import annotations
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable
 
 import pytest
 
-from llmkit import Instance, RequestTimeout, StreamInterrupted
+from llmkit import Instance, LLMError, RequestTimeout, StreamInterrupted
+from llmkit.transports.sessions import Pending
 from tests.support.colours import Colour
 from tests.support.faultserver import FaultServer, chunk, head, raw, reply, trickle
 from tests.support.remote import Remote
@@ -66,7 +68,26 @@ def test_rests_and_pauses_count(colour: Colour, server: FaultServer):
     server.on("/v1/chat/completions", reply(b'{"error":{"message":"later"}}', 429, {"retry-after": "30"}))
     client = colour.real([Instance("openai", "m", api_key="k", base_url=server.url + "/v1")], retries=5)
     began = time.monotonic()
-    with pytest.raises(Exception, match="."):
+    with pytest.raises(LLMError):
         client.generate("Hi", timeout=SECONDS)
     assert time.monotonic() - began < SECONDS + GRACE + BUSY
     assert server.count() == 1
+
+
+def test_a_timeout_while_the_free_retry_connects(server: FaultServer):
+    """The dead connection plays no part any more: what waits for the new one is what must be ended."""
+
+    async def main() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        exchange = Pending("127.0.0.1", time.monotonic() + 1, time.monotonic() + 1)
+        exchange.transport, exchange.reused = writer.transport, True
+        writer.close()
+        await writer.wait_closed()
+        assert exchange.stale
+        exchange.again()
+        exchange.kill("timeout")
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.sleep(5)
+        assert await reader.read() == b""
+
+    asyncio.run(main())

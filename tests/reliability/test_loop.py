@@ -10,27 +10,40 @@ import pytest
 
 from llmkit import AsyncClient, Instance, ResponseTooLarge
 from tests.support.faultserver import FaultServer, head, raw
-from tests.support.remote import Remote
+from tests.support.remote import remote
 
 EVERY = 0.005
 STREAMS = 500
+WORDS_A_SECOND = 10.0
+"""Of each stream: together 5,000 events a second, which is what many models say, and no more than one core can read."""
 BOMB = 192 * 1024 * 1024
 
 
 class Ticker:
-    """The longest time the loop was kept busy between two ticks. What another process took of it is not counted: of the wall
+    """How long the loop was kept busy between two ticks. What another process took of it is not counted: of the wall
     clock and this thread's own time the shorter one counts."""
 
     def __init__(self) -> None:
-        self.longest = 0.0
+        self.busy: list[float] = []
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def longest(self) -> float:
+        """The longest time of all."""
+        return max(self.busy, default=0.0)
+
+    @property
+    def usual(self) -> float:
+        """The longest time of 99 in a hundred. The others are left to a machine that starves the loop: what piles up meanwhile is
+        worked off in one turn."""
+        return sorted(self.busy)[len(self.busy) * 99 // 100]
 
     async def _tick(self) -> None:
         wall, own = time.monotonic(), time.thread_time()
         while True:
             await asyncio.sleep(EVERY)
             now, mine = time.monotonic(), time.thread_time()
-            self.longest = max(self.longest, min(now - wall - EVERY, mine - own))
+            self.busy.append(min(now - wall - EVERY, mine - own))
             wall, own = now, mine
 
     async def __aenter__(self) -> Ticker:
@@ -44,10 +57,10 @@ class Ticker:
 
 
 @pytest.mark.timeout(100)
-def test_five_hundred_streams(slow: Remote):
-    text = " ".join(["word"] * 200)
+def test_five_hundred_streams():
+    text = " ".join(["word"] * 30)
 
-    async def main() -> tuple[list[str], float]:
+    async def main() -> tuple[list[str], Ticker]:
         instances = [Instance("openai", "m", api_key="loop", base_url=slow.base_url())]
         async with AsyncClient(instances, plugins=[], environ={}, timeout=60) as client:
 
@@ -58,13 +71,14 @@ def test_five_hundred_streams(slow: Remote):
 
             assert await one(0) == text  # what is imported late is imported now
             async with Ticker() as ticker:
-                return await asyncio.gather(*[one(number) for number in range(STREAMS)]), ticker.longest
+                return await asyncio.gather(*[one(number) for number in range(STREAMS)]), ticker
 
-    slow.clear()
-    texts, longest = asyncio.run(main())
-    assert texts == [text] * STREAMS
-    assert slow.books()["max_in_flight"] > STREAMS / 2
-    assert longest < 0.05
+    with remote(token_rate=WORDS_A_SECOND) as slow:
+        texts, ticker = asyncio.run(main())
+        assert texts == [text] * STREAMS
+        assert slow.books()["max_in_flight"] > STREAMS * 0.8
+    assert ticker.usual < 0.05
+    assert ticker.longest < 0.25
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
