@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
-from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean
+from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
@@ -80,6 +81,8 @@ def _text(name: str, value: Any) -> None:
 
 
 def _texts(name: str, value: Any) -> None:
+    if isinstance(value, Iterator):  # reading it here would leave nothing for the call
+        raise ConfigError(f"{name}: expected a list, got {type(value).__name__}")
     listed(name, value, str)
 
 
@@ -117,7 +120,7 @@ def call_options(given: Mapping[str, Any]) -> Options:
         if isinstance(shape, Mapping):
             shape = JsonSchema(shape)
         elif shape != "json" and not isinstance(shape, JsonSchema):
-            raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shape!r}')
+            raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shown(shape)}')
         chosen["response_format"] = shape
     return Options(**chosen)
 
@@ -127,8 +130,8 @@ def positive(name: str, seconds: Any) -> float:
 
     :raises ConfigError: if it is not.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise ConfigError(f"{name}: expected a number of seconds above 0, got {seconds!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= sys.float_info.max:
+        raise ConfigError(f"{name}: expected a number of seconds above 0, got {shown(seconds)}")
     return seconds
 
 
@@ -138,7 +141,7 @@ def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
     :raises ConfigError: if it is not.
     """
     if value not in words:
-        raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {value!r}")
+        raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {shown(value)}")
     return value
 
 
@@ -148,7 +151,7 @@ def whole(name: str, number: Any) -> int:
     :raises ConfigError: if it is not.
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ConfigError(f"{name}: expected a whole number of at least 1, got {number!r}")
+        raise ConfigError(f"{name}: expected a whole number of at least 1, got {shown(number)}")
     return number
 
 

@@ -15,7 +15,7 @@ import attrs
 from llmkit.arguments import listed, of_type, one_of, positive, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.config.keys import base_url_for, keys_for
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
 from llmkit.plugins.hooks import Hooks, make_hooks
@@ -37,6 +37,8 @@ UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
 """Calls in flight for each key of a list in the environment (``OPENAI_API_KEYS``); instances made in code have no limit."""
 ON_UNSUPPORTED = ("error", "warn", "drop")
+MOST_CONNECTIONS = 65_535
+"""To one host: there are no more ports to make them from."""
 CORES: weakref.WeakSet[Core] = weakref.WeakSet()
 
 
@@ -82,6 +84,12 @@ class Core:
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
+        if proxy is not None:
+            of_type("proxy", proxy, str)
+        if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
+            raise ConfigError(f"pool_size: expected at most {MOST_CONNECTIONS} connections, got {shown(pool_size)}")
+        if not isinstance(verify, (bool, str)):
+            raise ConfigError(f"verify: expected True, False or the path of a CA bundle, got {type(verify).__name__}")
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
         named = None if plugins is None else listed("plugins", plugins, object)
         names = [plugin for plugin in named or () if isinstance(plugin, str)]
@@ -214,6 +222,7 @@ class Core:
 
     def instance_for(self, provider_or_instance: str) -> str:
         """The name of an instance: the one of that name, else the provider's first, else one made on demand for any model."""
+        of_type("source", provider_or_instance, str)
         routes = self.router.routes()
         for route in routes:
             if route.name == provider_or_instance:

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from llmkit.values.completion import Attempt, Completion
 
 
+MOST_SHOWN = 200
+"""Characters of a wrong value that an error shows."""
+
+
 class ErrorCode(str, enum.Enum):
     """One stable word per error class, for logs, metrics and ``match`` statements."""
 
@@ -160,6 +164,15 @@ def _rebuild(cls: type[LLMError], facts: dict[str, Any]) -> LLMError:
     Exception.__init__(error, facts.get("message", ""))
     error.__dict__.update(facts)
     return error
+
+
+def shown(value: object) -> str:
+    """``repr(value)``, short; its type alone where that cannot be had: a value that is wrong may be wrong in that too."""
+    try:
+        text = repr(value)
+    except Exception:
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

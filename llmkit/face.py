@@ -11,7 +11,7 @@ import attrs
 
 from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive
 from llmkit.assembly import Core
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import Strategy
@@ -328,8 +328,11 @@ class Face:
         return ModelsCall(deadline=self._deadline(timeout), instance=instance, timeouts=self._core.timeouts, page=page)
 
     def _raw_call(self, instance: str, method: str, path: str, json: Any, timeout: float | None) -> RawCall:
+        for name, text in (("instance", instance), ("method", method)):
+            if not isinstance(text, str) or not text:
+                raise InvalidRequestError(f"{name}: expected a non-empty string, got {shown(text)}")
         if not isinstance(path, str) or "://" in path or not path.isprintable() or " " in path:
-            raise InvalidRequestError(f"path: expected a path under the instance's base_url, got {path!r}")
+            raise InvalidRequestError(f"path: expected a path under the instance's base_url, got {shown(path)}")
         return RawCall(
             deadline=self._deadline(timeout),
             instance=instance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from types import TracebackType
 
@@ -79,11 +80,13 @@ class Stream(_StreamFace):
         return self.completion().text
 
     def close(self) -> None:
-        """Stop reading and close the connection. May be called twice."""
+        """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
+        gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
             finish(close_stream(self._kit, self._opened))
         if self._events is not None:
-            self._events.close()  # type: ignore[attr-defined]
+            with contextlib.suppress(ValueError):  # another thread is in it, and ends by itself now
+                self._events.close()  # type: ignore[attr-defined]
 
 
 class AsyncStream(_StreamFace):
@@ -105,9 +108,7 @@ class AsyncStream(_StreamFace):
         await self._open()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
     def __aiter__(self) -> AsyncIterator[Event]:
@@ -139,10 +140,11 @@ class AsyncStream(_StreamFace):
         return (await self.completion()).text
 
     async def close(self) -> None:
-        """Stop reading and close the connection. May be called twice."""
+        """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
+        gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
             await close_stream(self._kit, self._opened)
-        if self._events is not None:
+        if self._events is not None and not getattr(self._events, "ag_running", False):  # else a task is in it
             await self._events.aclose()
 
 

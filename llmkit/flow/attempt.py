@@ -25,7 +25,7 @@ from llmkit.values.completion import Completion, Embeddings, ModelList, Timing
 from llmkit.values.instances import Instance
 from llmkit.values.options import OPTION_NAMES
 from llmkit.wire.errors import request_id
-from llmkit.wire.http import HttpReply, HttpRequest
+from llmkit.wire.http import HttpReply, HttpRequest, flaw
 from llmkit.wire.redact import describe, without_secret
 
 R = TypeVar("R")
@@ -145,6 +145,8 @@ def _hooked(kit: Kit, call: Call[Any], request: HttpRequest, route: Route) -> Ht
     assert kit.hooks.request is not None
     shown = attrs.evolve(request, headers=dict(request.headers))  # a hook may write into them; they may be the provider's own
     changed = kit.hooks.request(call=call, instance=route.name, request=shown)
+    if said := flaw(changed):
+        raise InvalidRequestError(f"a hook made a request that cannot be sent: {said}")
     if changed.url.split("/", 3)[:3] != origin:
         raise InvalidRequestError("a hook changed the host of the request; the instance's key is bound to its own host")
     return changed  # type: ignore[no-any-return]

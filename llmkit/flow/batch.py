@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any, TypeVar
 
-from llmkit.errors import InvalidRequestError, LLMError
+from llmkit.errors import InvalidRequestError, LLMError, shown
 from llmkit.flow.ask import ask
 from llmkit.flow.kit import Kit
 from llmkit.values.calls import Call
@@ -22,7 +22,7 @@ async def batch(
     :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise InvalidRequestError(f"concurrency: expected a whole number of at least 1, got {concurrency!r}")
+        raise InvalidRequestError(f"concurrency: expected a whole number of at least 1, got {shown(concurrency)}")
 
     async def work(item: T) -> Any:
         try:

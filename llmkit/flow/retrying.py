@@ -77,8 +77,14 @@ class Trail:
 
         :raises LLMError: if the policy says that it was enough.
         """
-        import tenacity  # the first failure pays for it, not the first call
-
+        try:
+            import tenacity  # the first failure pays for it, not the first call
+        except OSError:  # no file descriptor is left to read it with, which may be why the call failed
+            loaded = False
+        else:
+            loaded = True
+        if not loaded:
+            raise self.over(error)
         policy = kit.policy(self.call.retries)
         if self.state is None:
             self.state = tenacity.RetryCallState(policy, None, (), {})

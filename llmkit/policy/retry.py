@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from llmkit.errors import ConfigError, LLMError, Recovery
+from llmkit.errors import ConfigError, LLMError, Recovery, shown
 from llmkit.values.base import Value
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def check_retries(retries: Any) -> Any:
         return retries
     if all(callable(getattr(retries, name, None)) for name in ("stop", "wait", "retry")):
         return retries
-    raise ConfigError(f"retries: expected a whole number of at least 0 or a tenacity.Retrying object, got {retries!r}")
+    raise ConfigError(f"retries: expected a whole number of at least 0 or a tenacity.Retrying object, got {shown(retries)}")
 
 
 def _count(retries: Any) -> int:

@@ -21,6 +21,7 @@ from llmkit.errors import (
     NoInstanceAvailable,
     QueueFullError,
     did_you_mean,
+    shown,
 )
 from llmkit.policy.keys import Key, KeyPool, KeyState
 from llmkit.policy.reasons import why_not
@@ -149,7 +150,7 @@ class Router:
         """
         with self._lock:
             if route.name in self._routes:
-                raise ConfigError(f"two instances are named {route.name!r}")
+                raise ConfigError(f"two instances are named {shown(route.name)}")
             route.position = max((other.position for other in self._routes.values()), default=-1) + 1
             self._routes[route.name] = route
             self._changed()
@@ -285,10 +286,12 @@ class Router:
     # ------------------------------------------------------------------------------------------- under the lock
 
     def _named(self, name: str) -> Route:
+        if not isinstance(name, str):
+            raise ConfigError(f"expected an instance's name, got {type(name).__name__}")
         route = self._routes.get(name)
         if route is None:
             near = did_you_mean(name, self._routes)
-            raise ConfigError(f"no instance is named {name!r}; there are {', '.join(self._routes) or 'none'}{near}")
+            raise ConfigError(f"no instance is named {shown(name)}; there are {', '.join(self._routes) or 'none'}{near}")
         return route
 
     def _changed(self) -> None:
@@ -319,7 +322,7 @@ class Router:
             if call.task not in self.tasks and not any(call.task in route.instance.tasks for route in routes):
                 names = ", ".join(sorted(self._task_names())) or "none"
                 near = did_you_mean(call.task, self._task_names())
-                raise ConfigError(f"no task is named {call.task!r}; there are {names}{near}")
+                raise ConfigError(f"no task is named {shown(call.task)}; there are {names}{near}")
             if call.instance is None:
                 own = [route for route in own if call.task in route.instance.tasks or route.on_demand]
         tiers = [own]
@@ -338,7 +341,7 @@ class Router:
         if disabled:
             names = ", ".join(route.name for route in disabled)
             return NoInstanceAvailable(f"every instance that could serve the call is disabled: {names}")
-        wanted = [f"model {call.model!r}" if call.model else "", f"task {call.task!r}" if call.task else ""]
+        wanted = [f"model {shown(call.model)}" if call.model else "", f"task {shown(call.task)}" if call.task else ""]
         said = " and ".join(filter(None, wanted)) or "the call"
         return ConfigError(f"no instance serves {said}; there are {', '.join(self._routes) or 'none'}")
 
@@ -357,7 +360,7 @@ class Router:
         """The strategy's choice; the first where a strategy of somebody's own fails or chooses what it was not offered."""
         try:
             route = self.strategy.choose(able, now)
-            said = f"chose {route!r}, which it was not offered"
+            said = f"chose {shown(route)}, which it was not offered"
         except Exception as problem:
             route, said = None, f"raised {describe(problem)}"
         if route in able:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from llmkit.errors import ConfigError, did_you_mean
+from llmkit.errors import ConfigError, did_you_mean, shown
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _made(name: str, make: Callable[[], Strategy]) -> Strategy:
     else:
         if not isinstance(made, str):
             return made
-        said = f"it made {made!r}"
+        said = f"it made {shown(made)}"
     raise ConfigError(f"strategy {name!r} cannot be made: {said}")
 
 
@@ -134,7 +134,7 @@ def make_strategy(
     """
     if not isinstance(chosen, str):
         if not callable(getattr(chosen, "choose", None)):
-            raise ConfigError(f"strategy: expected a name or an object with choose(routes, now), got {chosen!r}")
+            raise ConfigError(f"strategy: expected a name or an object with choose(routes, now), got {shown(chosen)}")
         return chosen
     name = ALIASES.get(chosen.lower(), chosen.lower())
     if name in STRATEGIES:
@@ -142,4 +142,4 @@ def make_strategy(
     if more and chosen in more:
         return make_strategy(_made(chosen, more[chosen]), random)
     names = [*STRATEGIES, *(more or {})]
-    raise ConfigError(f"strategy: expected one of {', '.join(names)}; got {chosen!r}{did_you_mean(name, names)}")
+    raise ConfigError(f"strategy: expected one of {', '.join(names)}; got {shown(chosen)}{did_you_mean(name, names)}")

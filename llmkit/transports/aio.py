@@ -24,7 +24,7 @@ from llmkit.transports.base import MOST_URLS, BaseRuntime, touch
 from llmkit.transports.proxy import Proxy
 from llmkit.transports.sessions import Pending, Session, current
 from llmkit.wire.body import MOST_BODY, MOST_STREAM
-from llmkit.wire.http import HttpReply, HttpRequest
+from llmkit.wire.http import HttpReply, HttpRequest, flaw, is_url
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -191,7 +191,7 @@ class Runtime(BaseRuntime):
 
     def _target(self, url: str) -> _Target:
         """:raises ValueError: if the URL is none."""
-        parts = urlsplit(url)
+        parts = urlsplit(url if is_url(url) else "")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("an http or https URL is needed")
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -278,6 +278,8 @@ class Runtime(BaseRuntime):
                 raise
             return errors.killed(exchange)
         except Exception as problem:
+            if said := flaw(request):
+                return InvalidRequestError(f"the request to {exchange.origin} cannot be sent: {said}")
             return errors.translate(problem, exchange, TABLE)
         finally:
             current.reset(token)

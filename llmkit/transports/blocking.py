@@ -34,9 +34,7 @@ PIECE = 65536
 def _too_large(problem: BaseException) -> bool:
     # http.client tells its limits apart by their words alone
     said = str(problem)
-    return isinstance(problem, http.client.HTTPException) and (
-        "header line" in said or "headers" in said or "status line" in said
-    )
+    return isinstance(problem, http.client.HTTPException) and ("header line" in said or "headers" in said or "status line" in said)
 
 
 TABLE = errors.Table(
@@ -297,7 +295,7 @@ class Body:
         """See :meth:`aclose`."""
         if not self._over:
             self._over = True
-            watchdog.release(self._exchange)
+            watchdog.end(self._exchange)  # another thread may be reading, and closing would wait for it
             self._raw.close()
 
     async def aclose(self) -> None:

@@ -52,8 +52,7 @@ def translate(problem: BaseException, exchange: Exchange, table: Table) -> LLMEr
         if isinstance(cause, table.timeouts) and not isinstance(cause, table.no_timeouts):
             return timed_out(exchange)
         if isinstance(cause, ssl.CertificateError) or (
-            isinstance(cause, (ssl.SSLError, *table.tls))
-            and not any(isinstance(each, (*CUT, ConnectionError)) for each in causes)
+            isinstance(cause, (ssl.SSLError, *table.tls)) and not any(isinstance(each, (*CUT, ConnectionError)) for each in causes)
         ):
             return TLSError(f"TLS with {exchange.origin} failed: {_tls_reason(causes)}", ambiguous=exchange.connected)
         if table.too_large(cause):
@@ -65,6 +64,8 @@ def translate(problem: BaseException, exchange: Exchange, table: Table) -> LLMEr
 
 def killed(exchange: Exchange) -> LLMError:
     """The error for a connection that llmkit broke itself."""
+    if exchange.killed == "dropped":
+        return NetworkError(f"the connection to {exchange.origin} was closed while it was read from", ambiguous=True)
     return closed() if exchange.killed == "closed" else timed_out(exchange)
 
 

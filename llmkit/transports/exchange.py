@@ -19,7 +19,7 @@ class Exchange:
     fresh_only = False
     """Take no connection that has been used before."""
     killed: str | None = None
-    """Why llmkit itself broke the connection: ``timeout`` or ``closed``."""
+    """Why llmkit itself broke the connection: ``timeout``, ``closed`` (the client) or ``dropped`` (the reply)."""
 
     def __init__(self, origin: str, until: float) -> None:
         self.origin = origin

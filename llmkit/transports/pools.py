@@ -24,7 +24,7 @@ from llmkit.transports import tls
 from llmkit.transports.base import AUTO_HEADERS, MOST_URLS
 from llmkit.transports.proxy import Proxies
 from llmkit.transports.watchdog import Watched, watchdog
-from llmkit.wire.http import HttpRequest
+from llmkit.wire.http import HttpRequest, is_url
 
 current = threading.local()
 """``current.exchange``: what this thread is sending."""
@@ -206,7 +206,7 @@ class Adapter(HTTPAdapter):
         return prepared
 
     def _make(self, url: str) -> tuple[str, str, dict[str, str] | None]:
-        parts = urlsplit(url)
+        parts = urlsplit(url if is_url(url) else "")
         if parts.scheme not in POOLS or not parts.hostname:
             raise ValueError("an http or https URL is needed")
         port = parts.port or (443 if parts.scheme == "https" else 80)

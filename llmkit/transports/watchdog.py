@@ -83,6 +83,12 @@ class Watchdog:
             with self._lock:
                 self._lock.notify()
 
+    def end(self, exchange: Watched) -> None:
+        """Break an exchange off: a thread that still reads from it wakes, and it is watched no longer."""
+        with self._lock:
+            self._exchanges.discard(exchange)
+            exchange.kill("dropped")
+
     def take(self, exchange: Watched, connection: Any) -> None:
         """The exchange now runs over this connection, and whoever had it before has it no longer."""
         with self._lock:

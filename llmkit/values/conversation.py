@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.messages import Audio, File, Image, Message, Part, Text, ToolCall, ToolResult
 from llmkit.values.requests import Prompt
 
@@ -40,7 +40,7 @@ def _message(item: Any, position: int) -> Message:
     if isinstance(item, Mapping):
         try:
             return from_openai(item)
-        except (KeyError, TypeError, ValueError) as problem:
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
             said = str(problem)
         raise InvalidRequestError(f"prompt[{position}]: no message in the form of OpenAI's API ({said})")
     raise InvalidRequestError(f"prompt[{position}]: expected text, a Message or a mapping, got {type(item).__name__}")
@@ -57,7 +57,7 @@ def from_openai(message: Mapping[str, Any]) -> Message:
         text = content if isinstance(content, str) else "".join(part["text"] for part in content or ())
         return Message("tool", ToolResult(message["tool_call_id"], text, message.get("name")))
     if role not in ("system", "user", "assistant"):
-        raise ValueError(f"role {role!r}")
+        raise ValueError(f"role {shown(role)}")
     parts: list[Part] = []
     if isinstance(content, str):
         parts = [Text(content)] if content else []
@@ -88,7 +88,7 @@ def _part(part: Any) -> Part:
             return File(file_id=file["file_id"], name=file.get("filename"))
         data, media_type = _data_url(file["file_data"])
         return File(data, media_type=media_type, name=file.get("filename"))
-    raise ValueError(f"content part of type {kind!r}")
+    raise ValueError(f"content part of type {shown(kind)}")
 
 
 def _call(call: Mapping[str, Any]) -> ToolCall:

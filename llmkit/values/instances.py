@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, shown
 from llmkit.values.base import Value
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
 from llmkit.values.secret import Secret
@@ -16,19 +16,34 @@ from llmkit.values.secret import Secret
 
 def _label(value: Any, attribute: Any, text: Any) -> None:
     if not isinstance(text, str) or not text.strip():
-        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a non-empty string, got {text!r}")
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a non-empty string, got {shown(text)}")
 
 
 def _positive(value: Any, attribute: Any, number: Any) -> None:
     if number is None:
         return
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number) or number <= 0:
-        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a number above 0, got {number!r}")
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number <= sys.float_info.max:
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a number above 0, got {shown(number)}")
 
 
 def _whole(value: Any, attribute: Any, number: Any) -> None:
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a whole number of at least 1, got {number!r}")
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a whole number of at least 1, got {shown(number)}")
+
+
+def _flag(value: Any, attribute: Any, flag: Any) -> None:
+    if not isinstance(flag, bool):
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected True or False, got {shown(flag)}")
+
+
+def _mapping(value: Any, attribute: Any, mapping: Any) -> None:
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a mapping, got {type(mapping).__name__}")
+
+
+def _label_or_none(value: Any, attribute: Any, text: Any) -> None:
+    if text is not None:
+        _label(value, attribute, text)
 
 
 def _secret(key: str | Secret | None) -> Secret | None:
@@ -47,6 +62,8 @@ def _secret(key: str | Secret | None) -> Secret | None:
 
 def _secrets(keys: str | Iterable[str | Secret]) -> tuple[Secret, ...]:
     listed = keys.split(",") if isinstance(keys, str) else keys
+    if isinstance(listed, (bytes, bytearray, Mapping)) or not isinstance(listed, Iterable):
+        raise ConfigError(f"api_keys: expected a list of keys, got {type(keys).__name__}")
     found = []
     for position, key in enumerate(listed):
         secret = _secret(key)
@@ -57,12 +74,22 @@ def _secrets(keys: str | Iterable[str | Secret]) -> tuple[Secret, ...]:
 
 
 def _tasks(tasks: Iterable[str]) -> tuple[str, ...]:
-    return (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    if isinstance(tasks, str):
+        return (tasks,)
+    if isinstance(tasks, (bytes, bytearray, Mapping)) or not isinstance(tasks, Iterable):
+        raise ConfigError(f"tasks: expected a list of names, got {type(tasks).__name__}")
+    names = tuple(tasks)
+    for position, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigError(f"tasks[{position}]: expected a non-empty string, got {shown(name)}")
+    return names
 
 
 def _options(options: Options | Mapping[str, Any]) -> Options:
     if isinstance(options, Options):
         return options
+    if not isinstance(options, Mapping):
+        raise ConfigError(f"options: expected a mapping or Options, got {type(options).__name__}")
     if not options:
         return NO_OPTIONS
     unknown = [name for name in options if name not in OPTION_NAMES]
@@ -113,9 +140,9 @@ class Instance(Value):
     """The key; None looks in the environment under the vendor's usual names."""
     api_keys: tuple[Secret, ...] = attrs.field(default=(), converter=_secrets)
     """Several keys, used in rotation. Comma-separated text is taken apart."""
-    base_url: str | None = None
+    base_url: str | None = attrs.field(default=None, validator=_label_or_none)
     """The vendor's API root as its documentation gives it, or a full endpoint URL; None means the vendor's own."""
-    name: str | None = None
+    name: str | None = attrs.field(default=None, validator=_label_or_none)
     """What the instance is called; default ``provider/model``, numbered where that is taken."""
     tasks: tuple[str, ...] = attrs.field(default=(), converter=_tasks)
     """Tasks it serves. Calls without a task may go to any instance."""
@@ -129,16 +156,16 @@ class Instance(Value):
     """Calls in flight at once; None means no limit."""
     max_concurrency_per_key: int | None = attrs.field(default=None, validator=_whole)
     """Calls in flight at once for each key; None means no limit, or 5 where the keys come as a list from the environment."""
-    enabled: bool = True
+    enabled: bool = attrs.field(default=True, validator=_flag)
     timeout: float | None = attrs.field(default=None, validator=_positive)
     """Seconds one try on this instance may take; None means the client's ``Timeouts.attempt``."""
-    headers: Mapping[str, str] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict, validator=_mapping)
     """Extra HTTP headers for every request."""
-    allow_http: bool = False
+    allow_http: bool = attrs.field(default=False, validator=_flag)
     """Allow ``http://`` to other hosts than this machine."""
     options: Options = attrs.field(default=NO_OPTIONS, converter=_options)
     """Defaults for every call, over the task's and under the request's."""
-    settings: Mapping[str, Any] = attrs.field(factory=dict)
+    settings: Mapping[str, Any] = attrs.field(factory=dict, validator=_mapping)
     """Settings of this provider alone, such as ``api_version`` for ``azure_openai``."""
 
     def __attrs_post_init__(self) -> None:
@@ -152,11 +179,16 @@ class Instance(Value):
             check_url(self.base_url, self.allow_http)
 
 
+FRAMING = ("content-length", "transfer-encoding", "expect")
+
+
 def _check_header(name: Any, value: Any) -> None:
+    if isinstance(name, str) and name.lower() in FRAMING:
+        raise ConfigError(f"headers: {name} says where a request ends, which is not for the caller to say")
     good_name = isinstance(name, str) and name and all("!" <= c <= "~" and c not in '()<>@,;:\\"/[]?={}' for c in name)
     good_value = isinstance(value, str) and all(c == "\t" or " " <= c <= "~" for c in value)
     if not good_name or not good_value:
-        raise ConfigError(f"headers: {name!r} is no valid HTTP header (visible ASCII, no line breaks)")
+        raise ConfigError(f"headers: {shown(name)} is no valid HTTP header (visible ASCII, no line breaks)")
 
 
 def is_loopback(host: str) -> bool:
@@ -171,7 +203,28 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-METADATA_HOSTS = {"metadata.google.internal", "metadata", "fd00:ec2::254"}
+METADATA_HOSTS = {"metadata.google.internal", "metadata"}
+METADATA_ADDRESSES = ("169.254.0.0/16", "fd00:ec2::254/128")
+
+
+def _is_metadata(host: str) -> bool:
+    """Whether ``host``, however its address is written, is where a cloud tells its machines their credentials.
+
+    :raises ConfigError: if it is an IPv4 address in a spelling that only resolvers know, such as one number.
+    """
+    last = host.rpartition(".")[2]
+    if ":" not in host and not last.isdigit() and not last.startswith("0x"):
+        return host in METADATA_HOSTS
+    import ipaddress
+
+    try:
+        address: Any = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if address is None:
+        raise ConfigError(f"base_url: {host} is no address; write IPv4 as four numbers with dots between")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in ipaddress.ip_network(network) for network in METADATA_ADDRESSES)
 
 
 def check_url(url: str, allow_http: bool) -> None:
@@ -192,7 +245,10 @@ def check_url(url: str, allow_http: bool) -> None:
         raise ConfigError("base_url: must hold no user name or password; give the key as api_key")
     if any(c <= " " or c == "\x7f" for c in url) or parts.fragment:
         raise ConfigError("base_url: must hold no white space, control character or fragment")
-    if host.startswith("169.254.") or host in METADATA_HOSTS:
+    host = host.rstrip(".")
+    if not url.isascii():
+        raise ConfigError("base_url: must be ASCII; an international host name is written xn--…")
+    if _is_metadata(host):
         raise ConfigError(f"base_url: {host} is a cloud metadata address, not a vendor")
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise ConfigError(f"base_url: http:// to {host} would send the key in the clear; use https:// or allow_http=True")
@@ -213,7 +269,7 @@ class Task:
 
     def __init__(self, name: str, **defaults: Any) -> None:
         if not isinstance(name, str) or not name.strip():
-            raise ConfigError(f"Task.name: expected a non-empty string, got {name!r}")
+            raise ConfigError(f"Task.name: expected a non-empty string, got {shown(name)}")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "defaults", _options(defaults))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import attrs
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.base import Value
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class Message(Value):
 
     def __init__(self, role: Role, content: Content = (), name: str | None = None, extra: Extra = None) -> None:
         if role not in ROLES:
-            raise InvalidRequestError(f"Message.role: expected one of {', '.join(ROLES)}; got {role!r}")
+            raise InvalidRequestError(f"Message.role: expected one of {', '.join(ROLES)}; got {shown(role)}")
         fields = self.__dict__  # two messages in every call: at a third of the cost of attrs' own converter and validator
         fields["role"] = role
         fields["content"] = (Text(content),) if type(content) is str else parts(content)

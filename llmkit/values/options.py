@@ -8,7 +8,7 @@ from typing import Any, Literal, Union
 
 import attrs
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.base import Value
 from llmkit.values.tools import JsonSchema, Tool
 
@@ -74,15 +74,15 @@ class Options(Value):
         if self.seed is not None:
             _check("seed", self.seed, int, None, None)
         if self.stop is not None and not all(isinstance(text, str) and text for text in self.stop):
-            raise InvalidRequestError(f"stop: expected non-empty text, or a list of it, got {self.stop!r}")
+            raise InvalidRequestError(f"stop: expected non-empty text, or a list of it, got {shown(self.stop)}")
         for name in ("reasoning_effort", "tool_choice"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not value):
-                raise InvalidRequestError(f"{name}: expected a non-empty string, got {value!r}")
+                raise InvalidRequestError(f"{name}: expected a non-empty string, got {shown(value)}")
         if self.tools is not None:
             _check_tools(self.tools)
         if self.response_format not in (None, "json") and not isinstance(self.response_format, JsonSchema):
-            raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {self.response_format!r}')
+            raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {shown(self.response_format)}')
         if self.extra is not None and not isinstance(self.extra, Mapping):
             raise InvalidRequestError(f"extra: expected a mapping, got {type(self.extra).__name__}")
 
@@ -105,10 +105,10 @@ class Options(Value):
 def _check(name: str, value: Any, kind: Any, low: float | None, high: float | None) -> None:
     bounds = [f"at least {low:g}" if low is not None else "", f"at most {high:g}" if high is not None else ""]
     expected = " ".join(["a whole number" if kind is int else "a number", *filter(None, bounds)])
-    if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-        raise InvalidRequestError(f"{name}: expected {expected}, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, kind) or (isinstance(value, float) and not math.isfinite(value)):
+        raise InvalidRequestError(f"{name}: expected {expected}, got {shown(value)}")
     if (low is not None and value < low) or (high is not None and value > high):
-        raise InvalidRequestError(f"{name}: expected {expected}, got {value!r}")
+        raise InvalidRequestError(f"{name}: expected {expected}, got {shown(value)}")
 
 
 def _check_tools(tools: tuple[ToolLike, ...]) -> None:

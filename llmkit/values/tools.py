@@ -7,13 +7,13 @@ from typing import Any
 
 import attrs
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.base import Value
 
 
 def _named(value: Any, attribute: Any, name: str) -> None:
     if not isinstance(name, str) or not name:
-        raise InvalidRequestError(f"{type(value).__name__}.{attribute.name}: expected a non-empty string, got {name!r}")
+        raise InvalidRequestError(f"{type(value).__name__}.{attribute.name}: expected a non-empty string, got {shown(name)}")
 
 
 def _schema(value: Any, attribute: Any, schema: Any) -> None:
