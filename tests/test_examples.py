@@ -48,7 +48,7 @@ def environ(simulator: Simulator) -> Iterator[dict[str, str]]:
         given[f"{vendor.upper()}_API_KEY"] = "sk-simulated-0123456789"
         given[f"{vendor.upper()}_BASE_URL"] = simulator.base_url(vendor)
     given["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    given["PYTHONWARNINGS"] = "error"
+    given["PYTHONWARNINGS"] = "error::ResourceWarning,error::RuntimeWarning,error::UserWarning"
     yield given
     simulator.heal()
     simulator.script(None)
