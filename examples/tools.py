@@ -27,8 +27,7 @@ def run(call: ToolCall) -> Message:
 
 def main() -> None:
     """Ask, run what is asked for, and ask again until there is an answer."""
-    # A real model calls the tool for the question alone; the simulator calls it where the text says so.
-    messages = [Message.user('What is the weather in Cardiff? call:weather {"city": "Cardiff"}')]
+    messages = [Message.user("What is the weather in Cardiff?")]
     with Client([Instance("anthropic", "claude-3-5-haiku-latest")]) as client:
         for _ in range(MOST_TURNS):
             answer = client.generate(messages, tools=[WEATHER], max_tokens=200)

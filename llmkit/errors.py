@@ -290,8 +290,7 @@ class NetworkError(LLMError):
 
 
 class RequestTimeout(NetworkError):
-    """One of llmkit's timers ran out; ``phase`` is ``connect``, ``first_event``, ``idle``, ``attempt``, ``queue`` or
-    ``deadline``."""
+    """One of llmkit's timers ran out; ``phase`` is ``connect``, ``first_event``, ``idle``, ``attempt`` or ``deadline``."""
 
     default_code = ErrorCode.LLM_TIMEOUT
     phase: str = "attempt"
@@ -354,7 +353,7 @@ class QueueFullError(LLMError):
 
 
 class BudgetExceededError(LLMError):
-    """A budget of money or tokens is used up."""
+    """A budget of money or tokens is used up. Reserved: this version keeps no budgets."""
 
     default_code = ErrorCode.BUDGET_EXCEEDED
 

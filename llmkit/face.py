@@ -60,7 +60,7 @@ class Face:
     :param max_pending: calls that may wait at once. Default 10,000.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
-    :param pool_size: connections kept open to each host; None for the transport's default.
+    :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
     :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
     :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
     :param default_model: the model of calls that name none.

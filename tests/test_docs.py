@@ -13,16 +13,21 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from inspect import signature
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
 import llmkit
 from llmkit import errors
 from llmkit.catalog import BUILT_IN_PROVIDERS
+from llmkit.cli.codes import ExitCode
+from llmkit.config.shapes import SETTINGS
 from llmkit.plugins import specs
 from llmkit.plugins.registry import REGISTRY
+from llmkit.policy.strategies import STRATEGIES
+from llmkit.simulator import faults
 from llmkit.values.arguments import GenerateOptions
+from llmkit.values.events import Event
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
@@ -193,6 +198,21 @@ def test_every_setting_is_documented():
     assert [name for name in signature(llmkit.Instance).parameters if f"`{name}`" not in choose] == []
     assert [name for name in GenerateOptions.__annotations__ if f"`{name}`" not in messages] == []
     assert [name for name in signature(llmkit.Timeouts).parameters if f"`Timeouts.{name}`" not in timeouts] == []
+
+
+def test_every_event_fault_strategy_and_exit_code_is_documented():
+    """The tables of words have every word that the code has."""
+    stream, simulator, choose, configure = (
+        (ROOT / "docs" / "how-to" / f"{name}.md").read_text(encoding="utf-8")
+        for name in ("stream", "simulator", "choose-instances", "configure")
+    )
+    cli = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+
+    assert [event.__name__ for event in get_args(Event) if f"| `{event.type}` | `{event.__name__}` |" not in stream] == []
+    assert [fault for fault in faults.DEFAULTS if not re.search(rf"`{fault}(:[A-Z])?`", simulator)] == []
+    assert [name for name in STRATEGIES if f"| `{name}`" not in choose] == []
+    assert [name for name in SETTINGS if f"`{name}`" not in configure] == []
+    assert [code.value for code in ExitCode if f"| {code.value} |" not in cli] == []
 
 
 def test_every_file_in_tables_exists():

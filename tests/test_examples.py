@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from llmkit.simulator import Simulator
+from llmkit.simulator import Answer, Question, SimulatedCall, Simulator
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -26,7 +26,7 @@ SAYS = {
     "quickstart_sync.py": ("Why is the sky blue? One sentence.", "finish reason: stop", "tries: 1"),
     "quickstart_async.py": ("Why is the sky blue?", "Why is grass green?"),
     "streaming.py": ("Tell me a story of three sentences.", "[stop; Usage("),
-    "tools.py": ("-> weather({'city': 'Cardiff'})", "rain in Cardiff"),
+    "tools.py": ("-> weather({'city': 'Cardiff'})", "It is: rain in Cardiff"),
     "routing.py": ("summary    gpt ", "translate  claude ", "translate  mistral ", "Token Usage"),
     "keys_and_retries.py": ("LLM_RATE_LIMIT", "openai/gpt-4o-mini#1: ", "openai/gpt-4o-mini#2: ", "fetched at try 2"),
     "batch.py": ("The largest city of Wales? -> The largest city of Wales?", "failed: temperature", "5: ", "Token Usage"),
@@ -48,9 +48,17 @@ def environ(simulator: Simulator) -> Iterator[dict[str, str]]:
         given[f"{vendor.upper()}_API_KEY"] = "sk-simulated-0123456789"
         given[f"{vendor.upper()}_BASE_URL"] = simulator.base_url(vendor)
     given["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    given["PYTHONWARNINGS"] = "error"
+    given["PYTHONWARNINGS"] = "error::ResourceWarning,error::RuntimeWarning,error::UserWarning"
     yield given
     simulator.heal()
+    simulator.script(None)
+
+
+def weather(question: Question) -> Answer | str:
+    """A model that asks for the weather and then tells it."""
+    if question.results:
+        return f"It is: {question.results[-1]}"
+    return Answer(tool_calls=(SimulatedCall("weather", {"city": "Cardiff"}),))
 
 
 def run(name: str, environ: dict[str, str], folder: Path) -> str:
@@ -77,6 +85,8 @@ def test_example_runs(name: str, environ: dict[str, str], simulator: Simulator, 
     if name == "keys_and_retries.py":
         environ["OPENAI_API_KEYS"] = "sk-simulated-first-1,sk-simulated-second-2"
         simulator.fail("429;retry-after=0.2", vendor="openai", times=1)
+    if name == "tools.py":
+        simulator.script(weather)
 
     said = run(name, environ, tmp_path)
 

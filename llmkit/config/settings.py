@@ -65,11 +65,11 @@ class Settings:
     retries: int | None = None
     """Further attempts after the first. Default 3."""
     retry_initial_delay: float | None = None
-    """Seconds before the second attempt."""
+    """Seconds, the longest first pause, of which a random part is waited. Default 0.5."""
     retry_max_delay: float | None = None
-    """Seconds, the longest pause between attempts."""
+    """Seconds, the longest pause between attempts. Default 8."""
     retry_exponential_base: float | None = None
-    """What each pause is multiplied with to give the next."""
+    """What each pause is multiplied with to give the next. Default 2."""
     timeout: float | None = None
     """Seconds for a whole call."""
     timeouts: Timeouts = NO_TIMEOUTS
@@ -84,7 +84,7 @@ class Settings:
     proxy: str | None = attrs.field(default=None, repr=_masked)
     """URL of an HTTP proxy; it may hold a password."""
     pool_size: int | None = None
-    """Connections kept for each host."""
+    """Connections: kept for each host (sync, default 100), open at once (async, no limit by default)."""
     on_unsupported: str | None = None
     """``error``, ``warn`` or ``drop``."""
     plugins: tuple[str, ...] | None = None

@@ -66,12 +66,13 @@ def llmkit_error(call: Call[Any], error: LLMError) -> None:
 
 @hookspec
 def llmkit_register_models() -> Sequence[ModelInfo]:  # type: ignore[empty-body]
-    """Models to add to the catalogue. Asked once, when a client is made."""
+    """Models to add to the catalogue. Asked once, when a client is made; this version has no use for them yet."""
 
 
 @hookspec
 def llmkit_register_tokenizers() -> Mapping[str, Callable[[str], int]]:  # type: ignore[empty-body]
-    """Functions that count the tokens of a text, by model name. Asked once, when a client is made."""
+    """Functions that count the tokens of a text, by model name. Asked once, when a client is made; this version has no use for them
+    yet."""
 
 
 @hookspec
@@ -81,7 +82,7 @@ def llmkit_register_strategies() -> Mapping[str, Callable[[], Strategy]]:  # typ
 
 @hookspec
 def llmkit_register_caches() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Makers of caches, by name. Asked once, when a client is made."""
+    """Makers of caches, by name. Asked once, when a client is made; this version has no use for them yet."""
 
 
 @hookspec

@@ -89,9 +89,9 @@ class Completion(Value):
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     timing: Timing | None = attrs.field(default=None, repr=False)
     cost: Decimal | None = None
-    """US dollars, or None where the price is not known."""
+    """US dollars, or None where the price is not known; this version knows no prices."""
     cached: bool = False
-    """True where llmkit answered from its own cache."""
+    """True where llmkit answered from its own cache; this version has none."""
     dropped: tuple[str, ...] = ()
     """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it."""
     parsed: Any = None

@@ -29,30 +29,30 @@ class HttpRequest(Value):
         return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
 
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e]*")
-_URL = re.compile(r"[\x21-\x7e]+")
-_DOTS = re.compile(r"/\.\.?(?=[/?#]|$)")
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_VALUE = r"[\t\x20-\x7e]*"
+_URL = r"[\x21-\x7e]+"
+_DOTS = r"/\.\.?(?=[/?#]|$)"
 
 
 def is_url(text: object) -> bool:
     """Whether ``text`` can be asked for as it is: a line break in a URL would begin a header, a space end it, and ``..``, as a
     model's name may hold, lead elsewhere on the host."""
-    return isinstance(text, str) and _URL.fullmatch(text) is not None and _DOTS.search(text) is None
+    return isinstance(text, str) and re.fullmatch(_URL, text) is not None and re.search(_DOTS, text) is None
 
 
 def flaw(request: HttpRequest) -> str | None:
     """What in a request of somebody else's making cannot be put on the wire; None where all can. Values are not shown."""
-    if not isinstance(request.method, str) or not _TOKEN.fullmatch(request.method):
+    if not isinstance(request.method, str) or not re.fullmatch(_WORD, request.method):
         return "the method is no word"
     if not is_url(request.url):
         return "the URL holds white space, a control character, a non-ASCII character or a step to a parent folder"
     if not isinstance(request.headers, Mapping):
         return "the headers are no mapping"
     for name, value in request.headers.items():
-        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_WORD, name):
             return "a header's name is no word"
-        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        if not isinstance(value, str) or not re.fullmatch(_VALUE, value):
             return f"the header {name} is no text of visible ASCII without line breaks"
     if request.body is not None and not isinstance(request.body, bytes):
         return "the body is not bytes"

@@ -14,8 +14,7 @@ _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
 _NAMES = r"x-api-key|x-goog-api-key|api[-_ ]?key(?:[ ]provided)?|(?:access|auth|bearer)[-_ ]?token|client[-_ ]?secret|authorization"
 """Names after which a key stands, whatever it looks like."""
 
-_KEYS = re.compile(
-    rf"""
+_KEYS = rf"""
     (?P<name>(?i:{_NAMES})[\\"']*\s*[:=]\s*[\\"']*(?:(?:Bearer|Basic)\s+)?)[^\s"'\\,}}<>&]{{6,}}  # whatever is named a key
     | {_START}(?:sk|pk|rk|gsk|xai|pplx|hf|tgp|csk|fw|nvapi|r8)[-_][A-Za-z0-9_\-*.]{{6,}}  # prefixed keys, masked ones too
     | {_START}key[-_][A-Za-z0-9*]{{16,}}
@@ -26,12 +25,10 @@ _KEYS = re.compile(
     | {_START}(?i:Bearer|Basic)\s+[^\s"'\\,}}<>]{{6,}}  # authorization headers
     | (?<=[?&])(?i:key|api_key|api-key|apikey|access_token|token)=[^\s&"'<>\\]+  # query parameters
     | (?<=://)[^\s/@:"']+:[^\s/@"']+(?=@)  # user information in URLs
-    """,
-    re.VERBOSE,
-)
-
-_RUNS = re.compile(r"[A-Za-z0-9+/_\-%]{24,}={0,2}")
-_WORDS = re.compile(r"(?<![-_])[A-Za-z0-9+/]{24,}={0,2}|[A-Za-z0-9]{32,}")
+    """
+"""What keys look like; compiled, as the others here, when the first error comes."""
+_RUNS = r"[A-Za-z0-9+/_\-%]{24,}={0,2}"
+_WORDS = r"(?<![-_])[A-Za-z0-9+/]{24,}={0,2}|[A-Za-z0-9]{32,}"
 
 
 def redact(text: str) -> str:
@@ -40,7 +37,8 @@ def redact(text: str) -> str:
     Knows keys by their prefix (the first 12 characters are enough), by the name before them, by their length and mixture, in
     base64 and URL-encoded. What it cannot know: the first few characters of a key without a prefix, standing alone.
     """
-    return _RUNS.sub(_run, _KEYS.sub(lambda found: (found["name"] or "") + "[redacted]", text))
+    known = re.sub(_KEYS, lambda found: (found["name"] or "") + "[redacted]", text, flags=re.VERBOSE)
+    return re.sub(_RUNS, _run, known)
 
 
 def _run(found: re.Match[str]) -> str:
@@ -48,7 +46,7 @@ def _run(found: re.Match[str]) -> str:
     run = found[0]
     if len(run) >= 40 and _has(run, str.isdigit) and _has(run, str.isupper):
         return "[redacted]"
-    return _WORDS.sub(_word, run)
+    return re.sub(_WORDS, _word, run)
 
 
 def _word(found: re.Match[str]) -> str:

@@ -215,8 +215,13 @@ class _Chunks:
 
 
 def usage(answer: Answer, dialect: Dialect) -> dict[str, Any]:
-    """The ``usage`` object; at xAI completion tokens are without the reasoning (https://docs.x.ai/docs/guides/reasoning)."""
+    """The ``usage`` object; at xAI completion tokens are without the reasoning (https://docs.x.ai/docs/guides/reasoning), at
+    Perplexity the total is too, and ``reasoning_tokens`` stand beside the counts."""
     thought = answer.reasoning_tokens or 0
+    if dialect.reasoning_beside:
+        written = answer.completion - thought
+        counts = {"prompt_tokens": answer.prompt, "completion_tokens": written, "total_tokens": answer.prompt + written}
+        return {**counts, "reasoning_tokens": thought} if thought else counts
     return {
         "prompt_tokens": answer.prompt,
         "completion_tokens": answer.completion - thought * dialect.reasoning_apart,

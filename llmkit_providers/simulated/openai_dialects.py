@@ -57,6 +57,8 @@ class Dialect:
     """The field reasoning is in; empty for a vendor that keeps it to itself."""
     reasoning_apart: bool = False
     """Whether completion tokens exclude reasoning tokens."""
+    reasoning_beside: bool = False
+    """Whether reasoning tokens stand beside the counts, in none of them."""
     whole_calls: bool = False
     """Whether a streamed tool call comes in one piece."""
     cumulative: bool = False
@@ -94,7 +96,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({
     ),
     # https://docs.perplexity.ai/api-reference/chat-completions-post
     "perplexity": Dialect(
-        path="", other_paths=("/v1",), errors="perplexity", usage="every", done=False, reasoning="", cumulative=True,
+        path="", other_paths=("/v1",), errors="perplexity", usage="every", done=False, reasoning="", reasoning_beside=True, cumulative=True,
         json_object=False, alternate=True, models=("sonar", "sonar-pro"),
     ),
     "lmstudio": Dialect(
