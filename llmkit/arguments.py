@@ -9,8 +9,7 @@ from typing import Any, TypeVar, cast
 from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
 from llmkit.values.instances import Timeouts
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
-from llmkit.values.tools import JsonSchema
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
 
 T = TypeVar("T")
 
@@ -22,6 +21,7 @@ _CALL_NAMES = frozenset(
         "system",
         "tools",
         "tool_choice",
+        "response_format",
         "response_model",
         "max_tokens",
         "temperature",
@@ -39,7 +39,21 @@ _CALL_NAMES = frozenset(
     )
 )
 """The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
-_OPTION_NAMES = frozenset(OPTION_NAMES) - {"response_format"}
+_OPTION_NAMES = frozenset(OPTION_NAMES)
+
+
+_ELSEWHERE = {
+    "stream": "use stream() in place of generate()",
+    "messages": "give the conversation as the prompt, the first argument",
+    "prompt": "give it as the first argument",
+    "api_key": "a key belongs to an Instance, or into the environment",
+    "base_url": "an address belongs to an Instance, or into the environment",
+    "api_base": "an address belongs to an Instance, as base_url, or into the environment",
+    "max_retries": "it is named retries",
+    "max_completion_tokens": "it is named max_tokens",
+    "functions": "they are named tools",
+}
+"""What people who come from other libraries look for here."""
 
 
 def check_call(given: Mapping[str, Any]) -> None:
@@ -49,6 +63,8 @@ def check_call(given: Mapping[str, Any]) -> None:
     """
     if not given.keys() <= _CALL_NAMES:
         name = next(name for name in given if name not in _CALL_NAMES)
+        if name in _ELSEWHERE:
+            raise InvalidRequestError(f"{name}: no parameter of a call; {_ELSEWHERE[name]}")
         near = did_you_mean(name, _CALL_NAMES)
         raise InvalidRequestError(f"{name}: no such parameter{near}; fields of the vendor's own go into extra={{...}}")
     for name, value in given.items():
@@ -117,11 +133,7 @@ def call_options(given: Mapping[str, Any]) -> Options:
     chosen = {name: value for name, value in given.items() if name in _OPTION_NAMES and value is not None}
     shape = given.get("response_model")
     if shape is not None:
-        if isinstance(shape, Mapping):
-            shape = JsonSchema(shape)
-        elif shape != "json" and not isinstance(shape, JsonSchema):
-            raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shown(shape)}')
-        chosen["response_format"] = shape
+        chosen["response_format"] = response_format(shape)
     return Options(**chosen)
 
 

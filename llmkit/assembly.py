@@ -90,6 +90,8 @@ class Core:
             raise ConfigError(f"pool_size: expected at most {MOST_CONNECTIONS} connections, got {shown(pool_size)}")
         if not isinstance(verify, (bool, str)):
             raise ConfigError(f"verify: expected True, False or the path of a CA bundle, got {type(verify).__name__}")
+        if isinstance(verify, str):
+            check_bundle(verify)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
         named = None if plugins is None else listed("plugins", plugins, object)
         names = [plugin for plugin in named or () if isinstance(plugin, str)]
@@ -259,6 +261,22 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self.ledger.reset_lock()
+
+
+def check_bundle(path: str) -> None:
+    """Check that ``path`` is a CA bundle.
+
+    :raises ConfigError: if it is none, or cannot be read.
+    """
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as problem:  # ssl.SSLError is one
+        said = problem.strerror or type(problem).__name__
+    else:
+        return
+    raise ConfigError(f"verify: expected True, False or the path of a CA bundle in PEM form; {path!r}: {said}")
 
 
 def _after_fork() -> None:

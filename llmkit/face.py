@@ -203,7 +203,8 @@ class Face:
         self._core.remove(name)
 
     def enable(self, name: str) -> None:
-        """Let an instance take calls again.
+        """Let an instance take calls again, and end the rests of its keys: a key that was refused and has been put right is used at
+        once.
 
         :raises ConfigError: if there is none of that name.
         """

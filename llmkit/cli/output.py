@@ -25,7 +25,17 @@ def watched() -> bool:
 def _console(stream: Any, watched: bool) -> Console:
     from rich.console import Console
 
-    return Console(file=stream, highlight=False, soft_wrap=not watched)
+    from llmkit.cli.codes import ExitCode
+
+    class Quiet(Console):
+        """Says with its exit code that the reader has gone, as other programs do; rich says 1."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (for the rest of the process)
+            raise SystemExit(int(ExitCode.BROKEN_PIPE))
+
+    return Quiet(file=stream, highlight=False, soft_wrap=not watched)
 
 
 def console() -> Console:

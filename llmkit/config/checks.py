@@ -75,6 +75,7 @@ WHOLE = Kind("a whole number", _whole)
 COUNT = Kind("a whole number of at least 0", lambda value: _whole(value) and value >= 0)
 AT_LEAST_ONE = Kind("a whole number of at least 1", lambda value: _whole(value) and value >= 1)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+FLAG_OR_TEXT = Kind("true, false or a path", lambda value: isinstance(value, (bool, str)) and value != "")
 TABLE = Kind("a table", lambda value: isinstance(value, dict))
 TABLES = Kind("an array of tables", lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value))
 HEADERS = Kind(

@@ -82,9 +82,11 @@ class Settings:
     fallbacks: tuple[str, ...] = ()
     """Models (``provider/model``) or instance names to try, in order, when the chosen model fails."""
     proxy: str | None = attrs.field(default=None, repr=_masked)
-    """URL of an HTTP proxy; it may hold a password."""
+    """``env`` for the environment's, ``none``, or the URL of an HTTP proxy, which may hold a password."""
     pool_size: int | None = None
     """Connections: kept for each host (sync, default 100), open at once (async, no limit by default)."""
+    verify: bool | str = True
+    """False switches the check of certificates off; text is the path of a CA bundle."""
     on_unsupported: str | None = None
     """``error``, ``warn`` or ``drop``."""
     plugins: tuple[str, ...] | None = None
@@ -129,8 +131,12 @@ def known_providers() -> frozenset[str]:
 def plugin_strategies(allowed: Iterable[str] | None) -> tuple[str, ...]:
     """The names of the strategies that plugins register. This loads the plugins, so it is asked only where it matters.
 
-    :param allowed: the only plugins to ask; None means all that are installed.
+    :param allowed: the only plugins to ask, as far as they are installed; None means all that are.
     """
     from llmkit.plugins.hooks import make_hooks
+    from llmkit.plugins.registry import PLUGINS, entry_points
 
+    if allowed is not None:
+        installed = {point.name for point in entry_points(PLUGINS)}
+        allowed = [name for name in allowed if name in installed]
     return tuple([name for found in make_hooks((), allowed).registered["strategies"] for name in found])

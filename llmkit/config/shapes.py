@@ -44,17 +44,18 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "strategy": checks.TEXT,
     "retries": checks.COUNT,
     "max_retries": checks.COUNT,
-    "retry_initial_delay": checks.NOT_NEGATIVE,
-    "retry_max_delay": checks.NOT_NEGATIVE,
+    "retry_initial_delay": checks.POSITIVE,
+    "retry_max_delay": checks.POSITIVE,
     "retry_exponential_base": checks.BASE,
     "timeout": checks.POSITIVE,
     "timeouts": checks.TABLE,
     "max_wait": checks.POSITIVE,
     "unavailable": checks.one_of(*UNAVAILABLE),
-    "max_pending": checks.COUNT,
+    "max_pending": checks.AT_LEAST_ONE,
     "fallbacks": checks.TEXTS,
     "proxy": checks.TEXT,
     "pool_size": checks.AT_LEAST_ONE,
+    "verify": checks.FLAG_OR_TEXT,
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
@@ -169,7 +170,7 @@ class Reader:
             good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
         if "timeouts" in good:
             good["timeouts"] = Timeouts(**read(self.problems, (*path, "timeouts"), good["timeouts"], checks.TIMEOUTS))
-        if "proxy" in good:
+        if good.get("proxy", "env") not in ("env", "none"):
             self._url((*path, "proxy"), good["proxy"])
         if "retries" in given and "max_retries" in given:
             self.problems.add((*path, "max_retries"), "expected one of retries and max_retries, which mean the same")
@@ -200,7 +201,7 @@ class Reader:
         try:
             check_url(f"{scheme}{separator}{host}", True)
         except ConfigError:
-            self.problems.add(path, "expected a URL such as http://host:3128")
+            self.problems.add(path, "expected env, none, or a URL such as http://host:3128")
 
     def _task(self, path: Path, table: Mapping[str, Any]) -> None:
         parameters = dict(table)

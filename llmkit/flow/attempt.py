@@ -12,6 +12,7 @@ from llmkit.errors import (
     InvalidRequestError,
     InvalidResponseError,
     LLMError,
+    ModelNotFoundError,
     NoInstanceAvailable,
     Recovery,
     RequestTimeout,
@@ -204,6 +205,8 @@ def decoded(call: Call[R], reply: HttpReply, route: Route) -> R:
     error = problem if isinstance(problem, LLMError) else unreadable(provider, problem)
     error.ambiguous = error.ambiguous or (reply.status < 300 and isinstance(error, InvalidResponseError))
     error.status = error.status or reply.status
+    if error.status == 404 and isinstance(error, ModelNotFoundError):  # as often a wrong base_url as a wrong model
+        error.message = f"{error.message} (asked at {provider.root(route.instance)})"
     error.request_id = error.request_id or request_id(reply.headers)
     raise error
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, did_you_mean
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
@@ -169,14 +169,23 @@ def _register(manager: Any, plugin: Any, name: str) -> None:
 
 
 def _packaged(allowed: Iterable[str] | None) -> list[tuple[str, Any]]:
+    """The packaged plugins to load.
+
+    :raises ConfigError: if one that is allowed by name is not installed.
+    """
     from llmkit.plugins.registry import PLUGINS, entry_points
 
     disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",") if name.strip()}
     if disabled & {"1", "true", "all"}:
         return []
     wanted = None if allowed is None else set(allowed)
+    points = entry_points(PLUGINS)
+    names = {point.name for point in points}
+    for name in sorted((wanted or set()) - names):
+        there = f"; there are {', '.join(sorted(names))}" if names else "; none is installed"
+        raise ConfigError(f"plugins: no plugin is named {name!r}{did_you_mean(name, names) or there}")
     return [
         (point.name, point)
-        for point in entry_points(PLUGINS)
+        for point in points
         if point.name not in disabled and (wanted is None or point.name in wanted)
     ]

@@ -106,6 +106,8 @@ class KeyPool:
         if isinstance(error, RateLimitError):
             seconds = self._rest(UNHINTED_REST, strikes) * (0.9 + 0.2 * self._random()) if wait is None else wait
         elif isinstance(error, (AuthenticationError, PermissionDeniedError)):
+            if key.secret is None:
+                return  # there is no key to let rest
             seconds = self._rest(REFUSED_REST, strikes)
         elif isinstance(error, QuotaExceededError):
             seconds = max(self._rest(QUOTA_REST, strikes), wait or 0.0)
@@ -119,6 +121,11 @@ class KeyPool:
         if now + seconds >= key.rest_until:
             key.resting = error
             key.rest_until = now + seconds
+
+    def wake(self) -> None:
+        """End every rest: somebody knows better."""
+        for key in self.keys:
+            key.rest_until, key.strikes, key.resting = 0.0, 0, None
 
     def worked(self, key: Key, started: float) -> None:
         """A call with this key was answered; one that started before the last refusal says nothing."""
@@ -140,7 +147,8 @@ def _state(key: Key, now: float) -> KeyState:
     left = max(0.0, key.rest_until - now)
     status, reason = "healthy", None
     if left and key.resting is not None:
-        status = "cooling" if isinstance(key.resting, RateLimitError) or key.resting.retry_after is not None else "out"
+        out = isinstance(key.resting, (AuthenticationError, PermissionDeniedError, QuotaExceededError))
+        status = "out" if out else "cooling"
         reason = key.resting.message
     return KeyState(key.label, status, left, reason, key.in_flight, key.uses)
 

@@ -79,6 +79,8 @@ def check_retries(retries: Any) -> Any:
 
 
 def _count(retries: Any) -> int:
+    if callable(retries) and not hasattr(retries, "stop"):
+        raise ConfigError("retry: write @llmkit.retry() with parentheses")
     if not isinstance(check_retries(retries), int):
         raise ConfigError("retry: expected a whole number of retries; a tenacity policy is a decorator itself")
     return int(retries)

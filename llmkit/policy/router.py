@@ -167,12 +167,15 @@ class Router:
             return route
 
     def enable(self, name: str, enabled: bool) -> None:
-        """Switch an instance on or off; its calls in flight go on unharmed.
+        """Switch an instance on or off; its calls in flight go on unharmed. Switched on, its keys start afresh.
 
         :raises ConfigError: if there is none of that name.
         """
         with self._lock:
-            self._named(name).enabled = enabled
+            route = self._named(name)
+            route.enabled = enabled
+            if enabled:
+                route.keys.wake()
             self._changed()
 
     def routes(self) -> tuple[Route, ...]:

@@ -32,6 +32,7 @@ from llmkit.values.events import (
 )
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message, Reasoning, Refusal, Text, ToolCall
+from llmkit.values.requests import Prompt
 from llmkit.values.usage import Usage
 from llmkit.wire.codec import from_json, to_json
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -177,7 +178,8 @@ def _events(completion: Completion) -> list[Event]:
 
 
 class _Mock(Face):
-    """A client over one instance of the mock vendor, whose answers are given beforehand.
+    """A client over one instance of the mock vendor, whose answers are given beforehand. It serves the ``tasks`` it is given and
+    any model; for an application that names instances, give those: ``instances=[Instance("mock", "m", name="fast")]``.
 
     :param responses: one for each call, in order; or a function from the call to its response. Each is text, a
         :class:`~llmkit.Completion`, a stream (a list of texts and events, with an exception where it is to break), or an
@@ -189,9 +191,18 @@ class _Mock(Face):
         if MockProvider.name not in REGISTRY.names():
             REGISTRY.register(MockProvider())
         self._script = _Script(responses)
-        settings.setdefault("instances", [Instance("mock", "mock", name="mock")])
+        tasks = [task.name for task in settings.get("tasks", ())]
+        settings.setdefault("instances", [Instance("mock", "mock", name="mock", tasks=tasks)])
         settings.setdefault("plugins", [])
         super().__init__(**settings)
+
+    def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
+        """The call; whatever model it names is one of the mock vendor's."""
+        named = [given.get("model"), *(given.get("fallbacks") or ())]
+        for model in named:
+            if isinstance(model, str) and model and not any(route.serves(model) for route in self._core.router.routes()):
+                self._core.add(Instance("mock", model, name=model), on_demand=True)
+        return super()._chat_call(prompt, given, stream)
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
         return ScriptedRuntime(self._script)

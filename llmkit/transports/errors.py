@@ -17,12 +17,14 @@ from llmkit.errors import (
     InvalidRequestError,
     LLMError,
     NetworkError,
+    Recovery,
     RequestTimeout,
     ResponseTooLarge,
     TLSError,
 )
 from llmkit.transports.exchange import Exchange
 from llmkit.wire.body import MOST_HEADERS
+from llmkit.wire.redact import describe
 
 CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """TLS errors that only say that the connection broke."""
@@ -59,6 +61,9 @@ def translate(problem: BaseException, exchange: Exchange, table: Table) -> LLMEr
             return ResponseTooLarge(f"{exchange.origin} sent too many or too long headers", ambiguous=True)
     if isinstance(problem, table.unsendable) and not exchange.connected:
         return InvalidRequestError(f"the request to {exchange.origin} has an invalid URL or header")
+    if isinstance(problem, (TypeError, AttributeError, LookupError, NameError)):  # no network's doing: it would fail again
+        said = f"the request to {exchange.origin} failed inside the HTTP library: {describe(problem)}"
+        return NetworkError(said, ambiguous=exchange.connected, recovery=Recovery.NEVER)
     return NetworkError(_story(causes, exchange), ambiguous=exchange.connected)
 
 

@@ -28,6 +28,8 @@ class GenerateOptions(TypedDict, total=False):
     """``auto``, ``none``, ``required``, or a tool's name."""
     response_model: Literal["json"] | Mapping[str, Any] | JsonSchema | None
     """``"json"``, a JSON schema or a :class:`JsonSchema`: the answer's shape; ``completion.parsed`` has the value."""
+    response_format: Literal["json"] | JsonSchema | None
+    """The same by the name it has in :class:`~llmkit.Options`, for ``**options.to_dict()``."""
     max_tokens: int | None
     """The most tokens the model may write."""
     temperature: float | None

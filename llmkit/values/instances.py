@@ -10,7 +10,7 @@ import attrs
 
 from llmkit.errors import ConfigError, shown
 from llmkit.values.base import Value
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
 from llmkit.values.secret import Secret
 
 
@@ -92,6 +92,9 @@ def _options(options: Options | Mapping[str, Any]) -> Options:
         raise ConfigError(f"options: expected a mapping or Options, got {type(options).__name__}")
     if not options:
         return NO_OPTIONS
+    if "response_model" in options:
+        options = {**options, "response_format": response_format(options["response_model"])}
+        del options["response_model"]
     unknown = [name for name in options if name not in OPTION_NAMES]
     extra = {name: options[name] for name in unknown}
     known = {name: value for name, value in options.items() if name not in extra}

@@ -7,7 +7,7 @@ sent back (a thought signature, cache marks), keyed by the provider's name, so t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args
 
 import attrs
 
@@ -47,6 +47,9 @@ class _Media(Value):
             raise InvalidRequestError(
                 f"{type(self).__name__} takes exactly one of data, url, file_id; got {', '.join(given) or 'none'}"
             )
+        if self.data is not None and not isinstance(self.data, bytes):
+            name = type(self).__name__
+            raise InvalidRequestError(f"{name}.data: expected bytes, got {type(self.data).__name__}; an address is {name}(url=...)")
 
     @classmethod
     def from_path(cls, path: str | Path, media_type: str | None = None) -> Any:
@@ -154,18 +157,25 @@ class VendorPart(Value):
 
 
 Part = Union[Text, Image, Audio, File, ToolCall, ToolResult, Reasoning, Refusal, VendorPart]
+PARTS = get_args(Part)
 Content = Union[str, Part, Sequence[Union[str, Part]]]
 
 
 def parts(content: Content) -> tuple[Part, ...]:
-    """A message's content, however it was written, as a tuple of parts."""
+    """A message's content, however it was written, as a tuple of parts.
+
+    :raises InvalidRequestError: if something in it is neither text nor a part.
+    """
     if isinstance(content, str):
         return (Text(content),)
-    if type(content) is tuple and len(content) == 1 and not isinstance(content[0], str):
-        return content  # type: ignore[return-value]
-    if isinstance(content, Sequence):
-        return tuple([Text(part) if isinstance(part, str) else part for part in content])
-    return (content,)
+    if isinstance(content, Value):
+        content = (content,)
+    if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray)):
+        raise InvalidRequestError(f"Message.content: expected text, a part or a list of them, got {type(content).__name__}")
+    for position, part in enumerate(content):
+        if type(part) not in PARTS and not isinstance(part, (str, *PARTS)):
+            raise InvalidRequestError(f"Message.content[{position}]: expected text or a part, got {type(part).__name__}")
+    return tuple([Text(part) if isinstance(part, str) else part for part in content])
 
 
 @attrs.frozen(init=False, slots=False, eq=False, repr=False)

@@ -17,6 +17,18 @@ ToolLike = Union[Tool, Mapping[str, Any]]
 ResponseFormat = Union[Literal["json"], JsonSchema]
 
 
+def response_format(shape: Any) -> ResponseFormat | None:
+    """``"json"``, a :class:`JsonSchema`, or a JSON schema as a mapping, as the value that :class:`Options` holds.
+
+    :raises InvalidRequestError: if it is none of them.
+    """
+    if isinstance(shape, Mapping):
+        return JsonSchema(shape)
+    if shape not in (None, "json") and not isinstance(shape, JsonSchema):
+        raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shown(shape)}')
+    return shape  # type: ignore[no-any-return]
+
+
 def _stop(stop: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if stop is None:
         return None

@@ -96,8 +96,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({
     ),
     # https://docs.perplexity.ai/api-reference/chat-completions-post
     "perplexity": Dialect(
-        path="", other_paths=("/v1",), errors="perplexity", usage="every", done=False, reasoning="", reasoning_beside=True, cumulative=True,
-        json_object=False, alternate=True, models=("sonar", "sonar-pro"),
+        path="", other_paths=("/v1",), errors="perplexity", usage="every", done=False, cumulative=True,
+        reasoning="", reasoning_beside=True, json_object=False, alternate=True, models=("sonar", "sonar-pro"),
     ),
     "lmstudio": Dialect(
         auth="optional", errors="plain", json_object=False, empty_calls=True, models=("qwen3-4b", "text-embedding-nomic"),

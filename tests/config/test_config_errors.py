@@ -34,7 +34,7 @@ GOLDEN = [
     ("[settings]\ntimeout = 2024-01-01", "2:1: settings.timeout: expected a number above 0, got a date"),
     (
         f"[settings]\nmax_pending = {'9' * 400}",
-        "2:1: settings.max_pending: expected a whole number of at least 0, got a whole number",
+        "2:1: settings.max_pending: expected a whole number of at least 1, got a whole number",
     ),
     (
         "[settings]\nretries = 1\nmax_retries = 1",
@@ -50,7 +50,7 @@ GOLDEN = [
         '[settings]\nunavailable = "wiat"',
         "2:1: settings.unavailable: expected one of wait, fail, got 'wiat'; did you mean 'wait'?",
     ),
-    ('[settings]\nproxy = "ftp://x"', "2:1: settings.proxy: expected a URL such as http://host:3128"),
+    ('[settings]\nproxy = "ftp://x"', "2:1: settings.proxy: expected env, none, or a URL such as http://host:3128"),
     (
         '[settings]\nfallbacks = [\n  "gpt-4o",\n  "openai/gpt-4o"]',
         "2:1: settings.fallbacks[1]: expected a model or instance that comes once; fallback 1 is the same",
