@@ -39,7 +39,7 @@ nitpick_ignore_regex = [
     (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
     # What a signature shows by its short name.
-    (r"py:class", r"(.*\.)?(Self|Kit|deque|Decimal|Event|Path)|dict\[str, Any\]"),
+    (r"py:class", r"(.*\.)?(Self|Kit|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
 ]
 
 

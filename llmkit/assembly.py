@@ -22,7 +22,8 @@ from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
-from llmkit.policy.router import ANY_MODEL, Route, Router
+from llmkit.policy.router import Router
+from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import Strategy, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import OnUnsupported

@@ -27,7 +27,7 @@ from llmkit.config.settings import (
     strategy_name,
 )
 from llmkit.errors import ConfigError, LLMError
-from llmkit.policy.router import ANY_MODEL
+from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
 from llmkit.values.instances import Instance, Task, Timeouts, check_url
 

@@ -9,7 +9,7 @@ from llmkit.flow.attempt import decoded, prepared, stamp
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
-from llmkit.policy.router import Lease
+from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion, Embeddings
 from llmkit.values.instances import DEFAULT_TIMEOUTS

@@ -19,7 +19,7 @@ from llmkit.errors import (
 )
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
-from llmkit.policy.router import Lease, Parked, Route
+from llmkit.policy.routes import Lease, Parked, Route
 from llmkit.provider import Provider
 from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, ModelList, Timing

@@ -9,7 +9,7 @@ from llmkit.errors import LLMError
 from llmkit.flow.attempt import admitted, bare, timed_out
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
-from llmkit.policy.router import Lease
+from llmkit.policy.routes import Lease
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import attrs
 
 from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery, RequestTimeout
 from llmkit.flow.kit import Kit
-from llmkit.policy.router import NOTHING_TRIED, Lease, Tried
+from llmkit.policy.routes import NOTHING_TRIED, Lease, Tried
 from llmkit.values.calls import Call
 from llmkit.values.completion import Attempt
 

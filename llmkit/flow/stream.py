@@ -17,7 +17,7 @@ from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, t
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
-from llmkit.policy.router import Lease, Route
+from llmkit.policy.routes import Lease, Route
 from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
 from llmkit.values.calls import ChatCall

@@ -14,7 +14,7 @@ from llmkit.errors import (
 )
 
 if TYPE_CHECKING:
-    from llmkit.policy.router import Route
+    from llmkit.policy.routes import Route
 
 
 def why_not(resting: list[Route], now: float, until: float | None) -> LLMError:

@@ -1,7 +1,7 @@
 """Which of several instances that could serve a call gets it.
 
 A strategy is any object with ``choose(routes, now)``. ``routes`` are the instances that can serve the call right now, in the order
-in which they were added, never empty; a :class:`~llmkit.policy.router.Route` shows ``in_flight``, ``uses``, ``last_given`` (a
+in which they were added, never empty; a :class:`~llmkit.policy.routes.Route` shows ``in_flight``, ``uses``, ``last_given`` (a
 count that grows with every call given out), ``latency`` (decaying average in seconds, None before the first answer) and its
 ``instance``. It is called under the router's lock: quick, and without waiting.
 """
@@ -15,7 +15,7 @@ from llmkit.errors import ConfigError, did_you_mean, shown
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
-    from llmkit.policy.router import Route
+    from llmkit.policy.routes import Route
 
 
 class Strategy(Protocol):

@@ -8,7 +8,7 @@ from llmkit.config import Logging, read_config
 from llmkit.config.settings import Settings
 from llmkit.errors import ConfigError
 from llmkit.plugins import registry
-from llmkit.policy.router import ANY_MODEL
+from llmkit.policy.routes import ANY_MODEL
 from llmkit.values.instances import Instance, Task, Timeouts
 
 KEY = "sk-" + "Ab3dE6gH9" * 4

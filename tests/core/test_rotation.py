@@ -28,7 +28,8 @@ from llmkit import (
     ServerError,
 )
 from llmkit.policy.keys import KeyPool, make_keys
-from llmkit.policy.router import Lease, Parked, Route, Router, Tried
+from llmkit.policy.router import Router
+from llmkit.policy.routes import Lease, Parked, Route, Tried
 from llmkit.policy.strategies import LeastRecentlyUsed, RoundRobin, Weighted
 from llmkit.provider import Provider
 from llmkit.testing import ScriptedRuntime

@@ -9,7 +9,7 @@ import pytest
 
 from llmkit import Instance, InvalidRequestError, LLMError
 from llmkit.plugins.registry import REGISTRY
-from llmkit.policy.router import Route
+from llmkit.policy.routes import Route
 from llmkit.provider import Provider
 from llmkit.simulator import Simulator
 from llmkit.values.calls import ChatCall
