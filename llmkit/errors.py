@@ -170,7 +170,7 @@ def shown(value: object) -> str:
     """``repr(value)``, short; its type alone where that cannot be had: a value that is wrong may be wrong in that too."""
     try:
         text = repr(value)
-    except Exception:
+    except Exception:  # its __repr__ is somebody else's code
         return f"an object of type {type(value).__name__}"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 

@@ -183,7 +183,7 @@ def _rescue(content: Any) -> bytes:
     """What had come before the connection broke: aiohttp's reader tells of the break first and keeps the rest to itself."""
     try:
         data: bytes = content._read_nowait(-1)
-    except Exception:
+    except Exception:  # nothing could be saved: the break itself is what gets reported
         return b""
     return data
 
