@@ -93,6 +93,12 @@ class Runtime(Protocol):
         """Run ``work`` over ``items``, at most ``concurrency`` at once, and give (position, result) as each is done. Takes the
         next item only when there is room, so an endless iterable is fine."""
 
+    async def run(self, work: Callable[..., T], *given: Any) -> T:
+        """Run a plain function that blocks (a file, a database) where it holds nobody up, and give what it returns.
+
+        An async call that is cancelled meanwhile goes on at once; the function is then finished without it.
+        """
+
     async def warm_up(self, urls: Iterable[str]) -> None:
         """Make one connection to each origin ahead of time; failures are left for the first call to report."""
 

@@ -140,6 +140,10 @@ class Runtime(BaseRuntime):
             if running:
                 await asyncio.gather(*running, return_exceptions=True)
 
+    async def run(self, work: Callable[..., T], *given: Any) -> T:
+        """See :meth:`llmkit.runtime.Runtime.run`. A thread of the loop's own pool does the work."""
+        return await asyncio.to_thread(work, *given)
+
     async def warm_up(self, urls: Iterable[str]) -> None:
         """See :meth:`llmkit.runtime.Runtime.warm_up`."""
         await touch(self, urls)

@@ -150,6 +150,10 @@ class Runtime(BaseRuntime):
             for _ in range(threads):
                 jobs.put(None)
 
+    async def run(self, work: Callable[..., T], *given: Any) -> T:
+        """See :meth:`llmkit.runtime.Runtime.run`."""
+        return work(*given)
+
     async def warm_up(self, urls: Iterable[str]) -> None:
         """See :meth:`llmkit.runtime.Runtime.warm_up`."""
         await touch(self, urls)

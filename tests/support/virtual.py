@@ -136,6 +136,9 @@ class VirtualRuntime:
         for position, item in enumerate(items):
             yield position, await work(item)
 
+    async def run(self, work: Callable[..., Any], *given: Any) -> Any:
+        return work(*given)
+
     async def warm_up(self, urls: Iterable[str]) -> None:
         pass
 

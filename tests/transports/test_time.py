@@ -258,3 +258,14 @@ def test_cancelling_at_random_points_leaves_a_good_runtime(server: FaultServer) 
         await runtime.aclose()
 
     asyncio.run(main())
+
+
+def test_run_does_blocking_work_where_it_holds_no_event_loop_up(colour: Colour) -> None:
+    thread = colour.run(colour.runtime.run(threading.get_ident))
+    assert (thread == threading.get_ident()) is (colour.name == "sync")
+
+    def broken(number: int) -> None:
+        raise ZeroDivisionError(number)
+
+    with pytest.raises(ZeroDivisionError, match="7"):
+        colour.run(colour.runtime.run(broken, 7))
