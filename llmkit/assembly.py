@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from llmkit.arguments import listed, of_type, one_of, positive, whole
+from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
@@ -24,7 +25,7 @@ from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
-from llmkit.policy.strategies import Strategy, make_strategy
+from llmkit.policy.strategies import AnyStrategy, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import OnUnsupported
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
@@ -33,6 +34,7 @@ from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.runtime import Runtime
+    from llmkit.values.breaker import BreakerSettings
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -53,7 +55,7 @@ class Core:
         self,
         instances: Iterable[Instance],
         tasks: Iterable[Task],
-        strategy: str | Strategy,
+        strategy: str | AnyStrategy,
         retries: Any,
         backoff: tuple[float, float, float],
         timeout: float,
@@ -61,6 +63,8 @@ class Core:
         max_wait: float,
         unavailable: Literal["wait", "fail"],
         max_pending: int,
+        breaker: bool | BreakerSettings | None,
+        retry_budget: float | None,
         fallbacks: Sequence[str],
         proxy: str | None,
         pool_size: int | None,
@@ -99,7 +103,13 @@ class Core:
         objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
         self.ledger = Ledger()
-        self.router = Router(self._strategy(strategy), listed("tasks", tasks, Task), whole("max_pending", max_pending))
+        self.router = Router(
+            self._strategy(strategy),
+            listed("tasks", tasks, Task),
+            whole("max_pending", max_pending),
+            breaker_settings(breaker),
+            None if retry_budget is None else share("retry_budget", retry_budget),
+        )
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
@@ -179,10 +189,9 @@ class Core:
         return ()
 
     def _free_name(self, wanted: str) -> str:
-        taken = {route.name for route in self.router.routes()}
-        if wanted not in taken:
+        if not self.router.has(wanted):
             return wanted
-        return next(name for number in range(2, len(taken) + 3) if (name := f"{wanted}#{number}") not in taken)
+        return next(name for number in itertools.count(2) if not self.router.has(name := f"{wanted}#{number}"))
 
     def remove(self, name: str) -> None:
         """Take an instance out; its calls in flight go on."""
@@ -245,11 +254,11 @@ class Core:
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def _strategy(self, chosen: str | Strategy) -> Strategy:
+    def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
 
-    def set_strategy(self, chosen: str | Strategy) -> None:
+    def set_strategy(self, chosen: str | AnyStrategy) -> None:
         """Choose otherwise from the next call on.
 
         :raises ConfigError: if there is no such strategy.

@@ -14,7 +14,7 @@ from llmkit.assembly import Core
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
-from llmkit.policy.strategies import Strategy
+from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
+    from llmkit.values.breaker import BreakerSettings
 
 Self = TypeVar("Self", bound="Face")
 
@@ -47,7 +48,7 @@ class Face:
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
     :param tasks: kinds of work with defaults of their own.
     :param strategy: which instance gets a call: ``lru``, ``round_robin``, ``random``, ``lowest_latency``,
-        ``least_connections``, ``weighted``, a name that a plugin registered, or a
+        ``least_connections``, ``weighted``, ``priority``, a name that a plugin registered, or a
         :class:`~llmkit.policy.strategies.Strategy`.
     :param retries: tries after the first (default 3), or a ``tenacity.Retrying`` whose ``stop``, ``wait`` and ``retry`` are read.
     :param retry_initial_delay: the longest first pause in seconds, of which a random part is waited. Default 0.5.
@@ -58,6 +59,10 @@ class Face:
     :param max_wait: the longest wait, in seconds, for a resting key or instance. Default 60.
     :param unavailable: ``wait`` (default) or ``fail`` at once when nothing can serve a call.
     :param max_pending: calls that may wait at once. Default 10,000.
+    :param breaker: True (default) leaves an instance alone that fails again and again, and tries it again with one call at a time;
+        False never does; :class:`~llmkit.BreakerSettings` says when and for how long.
+    :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
+        Default 0.1; None for no limit.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
     :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
@@ -77,7 +82,7 @@ class Face:
         instances: Iterable[Instance] = (),
         *,
         tasks: Iterable[Task] = (),
-        strategy: str | Strategy = "lru",
+        strategy: str | AnyStrategy = "lru",
         retries: Any = 3,
         retry_initial_delay: float = 0.5,
         retry_max_delay: float = 8.0,
@@ -87,6 +92,8 @@ class Face:
         max_wait: float = 60.0,
         unavailable: Literal["wait", "fail"] = "wait",
         max_pending: int = 10_000,
+        breaker: bool | BreakerSettings | None = True,
+        retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
         proxy: str | None = None,
         pool_size: int | None = None,
@@ -112,6 +119,8 @@ class Face:
             max_wait=max_wait,
             unavailable=unavailable,
             max_pending=max_pending,
+            breaker=breaker,
+            retry_budget=retry_budget,
             fallbacks=fallbacks,
             proxy=proxy,
             pool_size=pool_size,
@@ -208,14 +217,14 @@ class Face:
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, True)
+        self._core.router.enable(name, True, self._runtime.now())
 
     def disable(self, name: str) -> None:
         """Give an instance no more calls; those in flight go on unharmed.
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, False)
+        self._core.router.enable(name, False, self._runtime.now())
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -231,7 +240,7 @@ class Face:
         """How many instances there are."""
         return len(self._core.router.routes())
 
-    def set_strategy(self, strategy: str | Strategy) -> None:
+    def set_strategy(self, strategy: str | AnyStrategy) -> None:
         """Choose instances otherwise from the next call on.
 
         :raises ConfigError: if there is no strategy of that name.
@@ -288,6 +297,7 @@ class Face:
             tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
+            priority=get("priority") or 0,
             messages=conversation(prompt, get("system")),
             options=call_options(given),
             stream=stream,

@@ -13,13 +13,12 @@ from llmkit.errors import (
     InvalidResponseError,
     LLMError,
     ModelNotFoundError,
-    NoInstanceAvailable,
     Recovery,
     RequestTimeout,
 )
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
-from llmkit.policy.routes import Lease, Parked, Route
+from llmkit.policy.routes import Lease, Route
 from llmkit.provider import Provider
 from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, ModelList, Timing
@@ -37,55 +36,6 @@ PROVIDERS_OWN = (Exception, SystemExit)
 BODIES = (bytes, type(None))
 ANSWERS: Mapping[type[Call[Any]], type] = {ChatCall: Completion, EmbedCall: Embeddings, ModelsCall: ModelList}
 """The type of each call's answer; a raw call's may be anything."""
-
-
-async def admitted(kit: Kit, trail: Trail) -> Lease:
-    """Wait for room and lease a key.
-
-    :raises LLMError: where nothing can serve the call soon enough: why the keys rest, or
-        :class:`~llmkit.errors.NoInstanceAvailable`.
-    """
-    runtime = kit.runtime
-    while True:
-        now = runtime.now()
-        found = kit.router.admit(trail.call, trail.tried, now, runtime.waiter)
-        if type(found) is Lease:
-            return found
-        assert isinstance(found, Parked)
-        lease = await _parked(kit, trail, found, now)
-        if lease is not None:
-            return lease
-
-
-async def _parked(kit: Kit, trail: Trail, place: Parked, now: float) -> Lease | None:
-    left = trail.call.deadline.left(now)
-    wait = left if place.until is None else place.until - now
-    refused = not place.queued and (kit.unavailable == "fail" or wait > kit.max_wait or wait >= left)
-    late = trail.call.deadline.over(now)
-    if refused or late:
-        kit.router.leave(place, now)
-        if late:
-            raise trail.over(trail.call.deadline.passed())
-        raise _unavailable(kit, trail, place.error)
-    try:
-        await kit.runtime.wait(place.waiter, min(wait, left))
-    except BaseException:
-        kit.router.leave(place, kit.runtime.now())
-        raise
-    trail.queued += kit.runtime.now() - now
-    return kit.router.unpark(place)
-
-
-def _unavailable(kit: Kit, trail: Trail, error: LLMError) -> LLMError:
-    """The error for a call that nothing can serve soon enough; a call that failed once for the same reason says it in the
-    vendor's words."""
-    if len(trail.failures) == 1 and type(trail.failures[0]) is type(error):
-        trail.failures[0].retry_after = error.retry_after
-        error = trail.failures[0]
-    if isinstance(error, NoInstanceAvailable) and error.retry_after is not None:
-        error.retry_at = kit.runtime.time() + error.retry_after
-    error.attempts = tuple(trail.attempts)
-    return error
 
 
 def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRequest, tuple[str, ...]]:

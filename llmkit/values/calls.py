@@ -59,6 +59,13 @@ class Call(Value, Generic[R]):
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retries: Any = None
     """A number or a tenacity policy for this call alone; None means the client's."""
+    priority: int = 0
+    """Of calls that wait, those of higher priority go first."""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return False
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
@@ -69,6 +76,11 @@ class ChatCall(Call[Completion]):
     options: Options = NO_OPTIONS
     stream: bool = False
     on_unsupported: OnUnsupported = "error"
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return self.stream
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)

@@ -31,6 +31,11 @@ def _whole(value: Any, attribute: Any, number: Any) -> None:
         raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a whole number of at least 1, got {shown(number)}")
 
 
+def _rank(value: Any, attribute: Any, number: Any) -> None:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a whole number, got {shown(number)}")
+
+
 def _flag(value: Any, attribute: Any, flag: Any) -> None:
     if not isinstance(flag, bool):
         raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected True or False, got {shown(flag)}")
@@ -151,6 +156,8 @@ class Instance(Value):
     """Tasks it serves. Calls without a task may go to any instance."""
     weight: float = attrs.field(default=1, validator=_positive)
     """Share of the calls under the ``weighted`` strategy."""
+    priority: int = attrs.field(default=0, validator=_rank)
+    """Its tier under the ``priority`` strategy: the lowest that can serve a call gets it."""
     rpm: int | None = attrs.field(default=None, validator=_whole)
     """Requests a minute. Clients of this version refuse it rather than let it go unenforced."""
     tpm: int | None = attrs.field(default=None, validator=_whole)
