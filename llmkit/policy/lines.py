@@ -118,8 +118,8 @@ class Lines:
             heappop(plan.line)
         if not plan.line:
             self.open.pop(id(plan), None)
-        elif parked.first:
-            plan.line[0][2].waiter.wake()
+        else:
+            self._watch(plan)
 
     def wake_all(self) -> None:
         """Instances have changed: everybody is to look for a line anew."""

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class Quickest:
-    """Lowest measured latency first. An instance that has not been measured for a while is tried again with one call at a time, at
-    most every fifth, so that the fast ones do not starve."""
+    """Lowest measured latency first. An instance that was never measured, or not for a while, is tried with one call at a time, and
+    with only some of the calls, so that the fast ones do not starve."""
 
     def __init__(self, group: Group) -> None:
         self._quickest = (Ranked(group, _seconds, falls=True), Ranked(group, _seconds_to_first, falls=True))
@@ -33,7 +33,8 @@ class Quickest:
         self._since += 1
         route = oldest.route
         measured = route.first_event_at if streamed else route.latency_at
-        if self._since >= EXPLORE and route.in_flight == 0 and now - measured >= REMEASURE:
+        turn = TRY_NEW if measured == -math.inf else TRY_OLD
+        if self._since >= turn and route.in_flight == 0 and now - measured >= OLD:
             self._since = 0
             return oldest
         quickest = self._quickest[streamed].pick(now, fit)
@@ -47,8 +48,9 @@ class Quickest:
         """See :meth:`Index.fell`. Never called: the parts' own seats are told."""
 
 
-EXPLORE = 5
-REMEASURE = 60.0
+TRY_NEW, TRY_OLD = 2, 5
+"""At most every so manieth call tries an instance that was never measured, or not for a while."""
+OLD = 60.0
 """Seconds after which a measurement is old."""
 
 

@@ -227,7 +227,7 @@ class Router:
                 route.breaker.undecided(now)
             for seat in route.falling:
                 seat.index.fell(seat)
-            if route.aside or route.limited or error is not None:
+            if error is not None or route.blocked_until > now or route.aside:
                 self._came_free(route, now)
             if self.lines.open:
                 self.lines.serve(now)
