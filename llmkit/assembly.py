@@ -98,10 +98,10 @@ class Core:
         if isinstance(verify, str):
             check_bundle(verify)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
-        named = None if plugins is None else listed("plugins", plugins, object)
-        names = [plugin for plugin in named or () if isinstance(plugin, str)]
-        objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
-        self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
+        wanted = None if plugins is None else listed("plugins", plugins, object)
+        names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
+        objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
+        self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
         self.ledger = Ledger()
         self.router = Router(
             self._strategy(strategy),
@@ -139,43 +139,43 @@ class Core:
         if not isinstance(instance, Instance):
             raise ConfigError(f"instances: expected an Instance, got {type(instance).__name__}")
         provider = REGISTRY.get(instance.provider)
-        instance = self._completed(instance, provider)
-        secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
+        changes = self._missing(instance, provider)
         with self._lock:
             name = instance.name or self._free_name(f"{provider.name}/{instance.model}")
+            instance = instance.completed(name=name, **changes)
+            if not provider.root(instance):
+                raise ConfigError(f"{named(instance)}: base_url is missing; {provider.title or provider.name} has no common address")
+            secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            route = Route(attrs.evolve(instance, name=name), provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            route = Route(instance, provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
 
-    def _completed(self, instance: Instance, provider: Provider) -> Instance:
-        """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
-        environ = self._environ()
-        where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+    def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
+        """What an instance lacks: its provider's own name, and keys and base URL from the environment."""
         for name in ("rpm", "tpm"):
             if getattr(instance, name) is not None:
-                raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
-        unknown = [name for name in instance.settings if name not in provider.settings]
+                raise ConfigError(f"{named(instance)}: {name}: this version does not keep limits of your own yet; leave it out")
+        unknown = [name for name in instance.settings if name not in provider.settings] if instance.settings else []
         if unknown:
             known = ", ".join(provider.settings) or "none"
             vendor = provider.title or provider.name
-            raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
+            raise ConfigError(f"{named(instance)}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
-        if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
-            changes["base_url"] = provider.base_url_from(url)
+        if instance.base_url is None and provider.base_url_names:
+            url = base_url_for(provider, self._environ())
+            if url is not None:
+                changes["base_url"] = provider.base_url_from(url)
         if instance.api_key is None and not instance.api_keys:
-            keys = keys_for(provider, environ) or self._from_sources(provider)
+            keys = keys_for(provider, self._environ()) or self._from_sources(provider)
             if not keys and provider.needs_key:
                 names = " or ".join(provider.key_names) or "its key"
-                raise ConfigError(f"{where}: no key; give api_key or api_keys, or set {names} in the environment")
+                raise ConfigError(f"{named(instance)}: no key; give api_key or api_keys, or set {names} in the environment")
             changes["api_keys"] = keys
             if len(keys) > 1 and instance.max_concurrency_per_key is None:
                 changes["max_concurrency_per_key"] = POOLED_CONCURRENCY
-        instance = attrs.evolve(instance, **changes)
-        if not provider.root(instance):
-            raise ConfigError(f"{where}: base_url is missing; {provider.title or provider.name} has no common address")
-        return instance
+        return changes
 
     def _from_sources(self, provider: Provider) -> tuple[Secret, ...]:
         for sources in self.hooks.registered["secret_sources"]:
@@ -271,6 +271,11 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self.ledger.reset_lock()
+
+
+def named(instance: Instance) -> str:
+    """An instance as errors name it."""
+    return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
 
 
 def check_bundle(path: str) -> None:

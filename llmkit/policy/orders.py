@@ -27,19 +27,21 @@ class Quickest:
 
     def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
         """See :meth:`Index.pick`."""
-        oldest = self._oldest.pick(now, fit)
-        if oldest is None:
-            return None
+        quickest = self._quickest[streamed].pick(now, fit)
+        if quickest is None or quickest.route.seconds(streamed) is None:  # none is known: spread
+            return self._oldest.pick(now, fit)
         self._since += 1
-        route = oldest.route
+        if self._since >= TRY_NEW:
+            oldest = self._oldest.pick(now, fit)
+            if oldest is not None and self._worth_trying(oldest.route, streamed, now):
+                self._since = 0
+                return oldest
+        return quickest
+
+    def _worth_trying(self, route: Route, streamed: bool, now: float) -> bool:
         measured = route.first_event_at if streamed else route.latency_at
         turn = TRY_NEW if measured == -math.inf else TRY_OLD
-        if self._since >= turn and route.in_flight == 0 and now - measured >= OLD:
-            self._since = 0
-            return oldest
-        quickest = self._quickest[streamed].pick(now, fit)
-        known = quickest is not None and quickest.route.seconds(streamed) is not None
-        return quickest if known else oldest
+        return route.in_flight == 0 and self._since >= turn and now - measured >= OLD
 
     def given(self, seat: Seat) -> None:
         """See :meth:`Index.given`."""
