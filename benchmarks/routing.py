@@ -39,13 +39,13 @@ def one_choice(client: Client) -> float:
             now += 0.001
             lease = router.admit(CALL, NOTHING_TRIED, now, None)  # type: ignore[arg-type]
             assert isinstance(lease, Lease)
-            lease.release(now + 0.0005, answered=True)
+            router.release(lease, now + 0.0005, answered=True)
         costs.append((time.process_time() - began) / TURNS * 1e6)
     return statistics.median(costs)
 
 
 def main() -> None:
-    client, seconds = built(10_000, "lru")
+    _, seconds = built(10_000, "lru")
     print(f"a client of 10,000 instances: {seconds * 1e3:.0f} ms")
     print(f"{'strategy':<20}{'10':>8}{'10,000':>8}   µs for a choice and its release")
     for strategy in STRATEGIES:

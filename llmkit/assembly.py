@@ -144,7 +144,8 @@ class Core:
             name = instance.name or self._free_name(f"{provider.name}/{instance.model}")
             instance = instance.completed(name=name, **changes)
             if not provider.root(instance):
-                raise ConfigError(f"{named(instance)}: base_url is missing; {provider.title or provider.name} has no common address")
+                vendor = provider.title or provider.name
+                raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
             route = Route(instance, provider, pool, name, enabled=instance.enabled, on_demand=on_demand)

@@ -15,7 +15,7 @@ from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
-from llmkit.values.base import Value
+from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
 from llmkit.values.instances import Instance, Task, Timeouts
@@ -137,6 +137,13 @@ class Face:
         self._core = core
         self._runtime = self._make_runtime(core.transport)
         self._kit = core.kit(self._runtime)
+        self._plain = {
+            **blank(ChatCall),
+            "model": core.default_model,
+            "fallbacks": core.fallbacks,
+            "timeouts": core.timeouts,
+            "on_unsupported": core.on_unsupported,
+        }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
         raise TypeError("make a Client or an AsyncClient")
@@ -271,15 +278,9 @@ class Face:
     def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
         core = self._core
         if not given:
-            return ChatCall(
-                deadline=self._deadline(None),
-                model=core.default_model,
-                fallbacks=core.fallbacks,
-                timeouts=core.timeouts,
-                messages=conversation(prompt),
-                stream=stream,
-                on_unsupported=core.on_unsupported,
-            )
+            deadline = Deadline(self._runtime.now() + core.timeout, core.timeout)
+            fields = {**self._plain, "deadline": deadline, "messages": conversation(prompt), "stream": stream}
+            return trusted(ChatCall, fields)
         check_call(given)
         get = given.get
         model, instance = get("model"), get("instance")

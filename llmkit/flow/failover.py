@@ -41,14 +41,14 @@ async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease]
         except LLMError as error:
             failure = bare(error, lease)
         except BaseException:
-            lease.release(runtime.now())
+            kit.router.release(lease, runtime.now())
             raise
         failed = lease
         now = runtime.now()
         failure = timed_out(call, failure, now)
         failure.provider = failure.provider or lease.route.instance.provider
         failure.instance = failure.instance or lease.route.name
-        lease.release(now, failure)
+        kit.router.release(lease, now, failure)
         attempt_made = trail.book(lease, now, failure)
         kit.ledger.failed(lease.route.name, failure)
         if hooks.attempt:

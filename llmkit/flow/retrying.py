@@ -8,6 +8,7 @@ from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery
 from llmkit.flow.kit import Kit
 from llmkit.policy.breaker import is_fault
 from llmkit.policy.routes import NOTHING_TRIED, Lease, Tried
+from llmkit.values.base import trusted
 from llmkit.values.calls import Call
 from llmkit.values.completion import Attempt
 
@@ -37,7 +38,15 @@ class Trail:
 
     def book(self, lease: Lease, now: float, error: LLMError | None) -> Attempt:
         """Write one try down."""
-        attempt = Attempt(lease.route.name, lease.key.label, lease.started - self.started, now - lease.started, error)
+        began = lease.started
+        fields = {
+            "instance": lease.route.name,
+            "key": lease.key.label,
+            "started": began - self.started,
+            "seconds": now - began,
+            "error": error,
+        }
+        attempt = trusted(Attempt, fields)
         self.attempts.append(attempt)
         return attempt
 

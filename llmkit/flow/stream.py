@@ -229,7 +229,7 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     ended = stream.ended and failure is None
     lease = stream.lease
     first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
-    lease.release(now, failure, answered=ended, first_event=first)
+    kit.router.release(lease, now, failure, answered=ended, first_event=first)
     try:
         _tell_closed(kit, stream, failure, now)
     finally:

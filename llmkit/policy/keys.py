@@ -68,6 +68,10 @@ class KeyPool:
         Round robin: among keys that are always available, uses differ by at most one.
         """
         keys, limit = self.keys, self.limit
+        if len(keys) == 1:
+            key = keys[0]
+            free = key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried
+            return key if free else None
         position = self._next
         for _ in keys:
             if position >= len(keys):

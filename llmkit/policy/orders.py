@@ -27,10 +27,10 @@ class Quickest:
 
     def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
         """See :meth:`Index.pick`."""
+        self._since += 1
         quickest = self._quickest[streamed].pick(now, fit)
         if quickest is None or quickest.route.seconds(streamed) is None:  # none is known: spread
             return self._oldest.pick(now, fit)
-        self._since += 1
         if self._since >= TRY_NEW:
             oldest = self._oldest.pick(now, fit)
             if oldest is not None and self._worth_trying(oldest.route, streamed, now):

@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.errors import ConfigError, LLMError, did_you_mean, shown
 from llmkit.policy.breaker import CLOSED, Breaker, is_fault
 from llmkit.policy.candidates import find
 from llmkit.policy.indexes import Fit, Group
-from llmkit.policy.keys import KeyState
+from llmkit.policy.keys import Key, KeyState
 from llmkit.policy.lines import Lines
 from llmkit.policy.reasons import why_not
 from llmkit.policy.retry_budget import RetryBudget
@@ -206,8 +206,15 @@ class Router:
                 route.budget = RetryBudget(self._retry_budget)
             return route.budget.spend(route.uses, now)
 
-    def release(self, lease: Lease, now: float, error: LLMError | None, answered: bool, first_event: float | None) -> None:
-        """See :meth:`Lease.release`."""
+    def release(
+        self, lease: Lease, now: float, error: LLMError | None = None, answered: bool = False, first_event: float | None = None
+    ) -> None:
+        """Take a lease back, and hand on to whoever waits. Calling it again does nothing.
+
+        :param error: what went wrong; may let the key rest, or the instance.
+        :param answered: True where an answer came, so that its time counts.
+        :param first_event: seconds from the start of the try to the first content of a stream.
+        """
         with self._lock:
             if lease.released or lease.epoch is not self._epoch:
                 return
@@ -218,15 +225,16 @@ class Router:
             if answered:
                 if key.strikes:
                     route.keys.worked(key, lease.started)
-                if not route.breaker.quiet:
+                if route.breaker.alert:
                     route.breaker.worked(now)
                 route.answered(now - lease.started, first_event, now)
             elif error is not None:
                 self._struck(route, key, lease, error, now)
             elif route.breaker.open:
                 route.breaker.undecided(now)
-            for seat in route.falling:
-                seat.index.fell(seat)
+            if route.falling:
+                for seat in route.falling:
+                    seat.index.fell(seat)
             if error is not None or route.blocked_until > now or route.aside:
                 self._came_free(route, now)
             if self.lines.open:
@@ -251,7 +259,7 @@ class Router:
             self.lines.leave(parked)
             lease = parked.lease
         if lease is not None:
-            lease.release(now)
+            self.release(lease, now)
 
     def why(self, parked: Parked, now: float) -> LLMError:
         """The error for a parked call that is not to wait any longer."""
@@ -304,31 +312,26 @@ class Router:
 
     def _lease(self, plan: Plan, call: Call[Any], tried: Tried, now: float) -> Lease | None:
         if tried is NOTHING_TRIED:
-            fits: list[Fit | None] = [None]
-        else:
-            fits = [fresh(tried, avoid=True), fresh(tried, avoid=False)] if tried.keys else []
-            fits.append(fresh(tried.again(), avoid=False) if tried.dead else None)
-        for fit in fits:
-            for group in plan.groups:
-                lease = self._from(group, fit, tried, now, call)
-                if lease is not None:
-                    return lease
-        return None
+            return self._from(plan, None, (), now, call)
+        lease = None
+        if tried.keys:
+            lease = self._from(plan, fresh(tried, avoid=True), tried.keys, now, call)
+            lease = lease or self._from(plan, fresh(tried, avoid=False), tried.keys, now, call)
+        return lease or self._from(plan, fresh(tried.again(), avoid=False) if tried.dead else None, (), now, call)
 
-    def _from(self, group: Group, fit: Fit | None, tried: Tried, now: float, call: Call[Any]) -> Lease | None:
-        if group.later:
-            group.bring_back(now)
-        index = group.index
-        while (seat := index.pick(now, fit, call.streamed)) is not None:
-            route = seat.route
-            key = route.keys.pick(now, tried.keys if fit is not None else ())
-            if key is None:
+    def _from(self, plan: Plan, fit: Fit | None, keys: Collection[Key], now: float, call: Call[Any]) -> Lease | None:
+        for group in plan.groups:
+            if group.later:
+                group.bring_back(now)
+            while (seat := group.index.pick(now, fit, call.streamed)) is not None:
+                route = seat.route
+                key = route.keys.pick(now, keys)
+                if key is not None:
+                    group.index.given(seat)
+                    return self._give(route, key, now)
                 route.refresh(now)
                 if route.blocked_until <= now:  # nobody's turn in this call, and the index thinks otherwise
-                    return None
-                continue
-            index.given(seat)
-            return self._give(route, key, now)
+                    break
         return None
 
     def _could(self, plan: Plan, fit: Fit, now: float) -> bool:
@@ -352,29 +355,27 @@ class Router:
             warnings.warn(f"strategy {type(strategy).__name__} {said}", RuntimeWarning, stacklevel=2)
         return able[0]
 
-    def _give(self, route: Route, key: Any, now: float) -> Lease:
-        self._given += 1
-        route.last_given = self._given
+    def _give(self, route: Route, key: Key, now: float) -> Lease:
+        self._given = route.last_given = self._given + 1
         route.uses += 1
         route.in_flight += 1
         key.uses += 1
         key.in_flight += 1
-        breaker = route.breaker
-        if breaker.until:
-            breaker.given()
+        if route.breaker.open:
+            route.breaker.given()
             route.refresh(now)
         elif route.limited:
             route.refresh(now)
-        return Lease(self, route, key, now, self._epoch)
+        return Lease(route, key, now, self._epoch)
 
-    def _struck(self, route: Route, key: Any, lease: Lease, error: LLMError, now: float) -> None:
+    def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
         """An error came: what has to rest rests."""
         route.keys.struck(key, error, lease.started, now)
         if is_fault(error):
             if route.breaker is CLOSED and self._breaker is not None:
                 route.breaker = Breaker(self._breaker)
             route.breaker.failed(error, now)
-        elif error.status is not None and not route.breaker.quiet:
+        elif error.status is not None and route.breaker.alert:
             route.breaker.worked(now)  # it answers; what it says is another matter
         elif route.breaker.open:
             route.breaker.undecided(now)

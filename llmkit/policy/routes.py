@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from llmkit.errors import LLMError
 from llmkit.policy.breaker import CLOSED, Breaker
 from llmkit.policy.keys import Key, KeyPool
 from llmkit.policy.retry_budget import RetryBudget
@@ -16,7 +15,6 @@ from llmkit.values.instances import Instance
 
 if TYPE_CHECKING:
     from llmkit.policy.indexes import Group, Seat
-    from llmkit.policy.router import Router
     from llmkit.runtime import Waiter
     from llmkit.values.calls import Call
 
@@ -105,26 +103,15 @@ class Route:
 
 @attrs.define(eq=False, repr=False)
 class Lease:
-    """One call's hold on an instance and a key, until the answer or the stream has ended."""
+    """One call's hold on an instance and a key, until the answer or the stream has ended; given back with
+    :meth:`Router.release <llmkit.policy.router.Router.release>`."""
 
-    router: Router
     route: Route
     key: Key
     started: float
     epoch: object
     """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
     released: bool = False
-
-    def release(
-        self, now: float, error: LLMError | None = None, answered: bool = False, first_event: float | None = None
-    ) -> None:
-        """Give back, and hand on to whoever waits. Calling it again does nothing.
-
-        :param error: what went wrong; may let the key rest, or the instance.
-        :param answered: True where an answer came, so that its time counts.
-        :param first_event: seconds from the start of the try to the first content of a stream.
-        """
-        self.router.release(self, now, error, answered, first_event)
 
 
 @attrs.define(eq=False, repr=False)

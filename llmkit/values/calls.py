@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
@@ -61,6 +61,8 @@ class Call(Value, Generic[R]):
     """A number or a tenacity policy for this call alone; None means the client's."""
     priority: int = 0
     """Of calls that wait, those of higher priority go first."""
+    answer: ClassVar[type] = object
+    """The type of its answer."""
 
     @property
     def streamed(self) -> bool:
@@ -72,6 +74,7 @@ class Call(Value, Generic[R]):
 class ChatCall(Call[Completion]):
     """Messages in, a message out."""
 
+    answer: ClassVar[type] = Completion
     messages: tuple[Message, ...]
     options: Options = NO_OPTIONS
     stream: bool = False
@@ -87,6 +90,7 @@ class ChatCall(Call[Completion]):
 class EmbedCall(Call[Embeddings]):
     """Texts in, vectors out."""
 
+    answer: ClassVar[type] = Embeddings
     texts: tuple[str, ...]
     dimensions: int | None = None
     extra: Mapping[str, Any] | None = None
@@ -96,6 +100,7 @@ class EmbedCall(Call[Embeddings]):
 class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
+    answer: ClassVar[type] = ModelList
     page: str | None = None
 
 

@@ -584,8 +584,8 @@ class Turns(RuleBasedStateMachine):
         lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
         before = [parked for parked in self.waiting if parked.lease is None]
         error = ERRORS[how]() if how in ERRORS else None
-        lease.release(self.now, error, answered=how == "ok")
-        lease.release(self.now, error)  # again: nothing
+        self.router.release(lease, self.now, error, answered=how == "ok")
+        self.router.release(lease, self.now, error)  # again: nothing
         for model in (None, "p/m"):
             line = [parked for parked in before if parked.call.model == model]
             line.sort(key=lambda parked: (-parked.call.priority, parked.order))
@@ -611,7 +611,7 @@ class Turns(RuleBasedStateMachine):
         """A waiting call is cancelled, perhaps in the moment in which it was handed its lease."""
         parked = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
         if granted and self.leases:
-            self.leases.pop(0).release(self.now)
+            self.router.release(self.leases.pop(0), self.now)
         self.router.leave(parked, self.now)
         self._collect()
 
@@ -685,13 +685,13 @@ def test_first_in_line_is_served_first():
     line = [instances.admit(CALL, Tried(), 0.0, Note) for _ in range(4)]
     assert isinstance(held, Lease)
 
-    held.release(1.0)
+    instances.release(held, 1.0)
     assert [parked.lease is not None for parked in line] == [True, False, False, False]
     instances.leave(line[2], 1.0)
     instances.leave(line[0], 1.0)
     assert [parked.waiter.woken for parked in line] == [True, True, False, False]
     lease = instances.look(line[1], 1.0, Note)
-    lease.release(2.0)
+    instances.release(lease, 2.0)
     assert line[3].lease is not None
 
 
@@ -700,7 +700,7 @@ def test_higher_priority_goes_first():
     instances.add(route(max_concurrency=1))
     held = instances.admit(CALL, Tried(), 0.0, Note)
     low, high = (instances.admit(attrs.evolve(CALL, priority=rank), Tried(), 0.0, Note) for rank in (0, 5))
-    held.release(1.0)
+    instances.release(held, 1.0)
     assert (low.lease is None, high.lease is not None) == (True, True)
 
 
@@ -710,11 +710,11 @@ def test_leases_from_before_a_fork_do_not_count():
     instances.add(route())
     before = instances.admit(CALL, Tried(), 0.0, Note)
     instances.reset_locks()
-    before.release(1.0)
+    instances.release(before, 1.0)
     after = instances.admit(CALL, Tried(), 1.0, Note)
 
     assert instances.routes()[0].in_flight == 1
-    after.release(2.0)
+    instances.release(after, 2.0)
     assert instances.routes()[0].in_flight == 0
 
 
