@@ -27,7 +27,7 @@ from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import Strategy, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import OnUnsupported
-from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
+from llmkit.values.instances import DEFAULT_TIMEOUTS, LIMITS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
@@ -143,7 +143,7 @@ class Core:
         """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
         environ = self._environ()
         where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
-        for name in ("rpm", "tpm"):
+        for name in LIMITS:
             if getattr(instance, name) is not None:
                 raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
         unknown = [name for name in instance.settings if name not in provider.settings]
