@@ -21,6 +21,7 @@ from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
+from llmkit.policy.allowance import allowance, meter
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
@@ -63,6 +64,7 @@ class Core:
         max_wait: float,
         unavailable: Literal["wait", "fail"],
         max_pending: int,
+        limits: Mapping[str, int | None],
         breaker: bool | BreakerSettings | None,
         retry_budget: float | None,
         fallbacks: Sequence[str],
@@ -107,6 +109,7 @@ class Core:
             self._strategy(strategy),
             listed("tasks", tasks, Task),
             whole("max_pending", max_pending),
+            allowance(**limits),
             breaker_settings(breaker),
             None if retry_budget is None else share("retry_budget", retry_budget),
         )
@@ -149,15 +152,13 @@ class Core:
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
             route = Route(instance, provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            meter(route)
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
 
     def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
         """What an instance lacks: its provider's own name, and keys and base URL from the environment."""
-        for name in ("rpm", "tpm"):
-            if getattr(instance, name) is not None:
-                raise ConfigError(f"{named(instance)}: {name}: this version does not keep limits of your own yet; leave it out")
         unknown = [name for name in instance.settings if name not in provider.settings] if instance.settings else []
         if unknown:
             known = ", ".join(provider.settings) or "none"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive, whole
 from llmkit.assembly import Core
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
@@ -59,6 +59,8 @@ class Face:
     :param max_wait: the longest wait, in seconds, for a resting key or instance. Default 60.
     :param unavailable: ``wait`` (default) or ``fail`` at once when nothing can serve a call.
     :param max_pending: calls that may wait at once. Default 10,000.
+    :param rpm: requests in any 60 seconds, over all instances; tpm: tokens; rpd and tpd: in any 24 hours. Calls wait for them in
+        order. Default: no limit.
     :param breaker: True (default) leaves an instance alone that fails again and again, and tries it again with one call at a time;
         False never does; :class:`~llmkit.BreakerSettings` says when and for how long.
     :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
@@ -92,6 +94,10 @@ class Face:
         max_wait: float = 60.0,
         unavailable: Literal["wait", "fail"] = "wait",
         max_pending: int = 10_000,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        rpd: int | None = None,
+        tpd: int | None = None,
         breaker: bool | BreakerSettings | None = True,
         retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
@@ -108,6 +114,10 @@ class Face:
             positive("retry_max_delay", retry_max_delay),
             positive("retry_exponential_base", retry_exponential_base),
         )
+        limits = {"rpm": rpm, "tpm": tpm, "rpd": rpd, "tpd": tpd}
+        for name, limit in limits.items():
+            if limit is not None:
+                whole(name, limit)
         core = Core(
             instances=instances,
             tasks=tasks,
@@ -119,6 +129,7 @@ class Face:
             max_wait=max_wait,
             unavailable=unavailable,
             max_pending=max_pending,
+            limits=limits,
             breaker=breaker,
             retry_budget=retry_budget,
             fallbacks=fallbacks,

@@ -93,6 +93,11 @@ def _shares(group: Group, random: Callable[[], float]) -> Index:
     return Shares(group)
 
 
+def _usage(seat: Seat) -> Any:
+    limiter = seat.route.limiter
+    return (0.0 if limiter is None else limiter.usage_score, seat.route.last_given)
+
+
 STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
     "lru": lambda group, random: Ranked(group, given_longest_ago),
     "round_robin": lambda group, random: InTurn(group),
@@ -100,6 +105,7 @@ STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
     "lowest_latency": _quickest,
     "least_connections": lambda group, random: Ranked(group, _in_flight, falls=True),
     "weighted": _shares,
+    "usage": lambda group, random: Ranked(group, _usage, falls=True),
     "priority": lambda group, random: Ranked(group, _priority),
 }
 """Built-in strategies by name; plugins add theirs.
@@ -110,6 +116,7 @@ STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
 - ``lowest_latency``: the lowest decaying average of total time, or of the time to the first content for streams.
 - ``least_connections``: the fewest calls in flight; of equals, the longest unused.
 - ``weighted``: in proportion to ``Instance.weight``, each within one call of its share at any moment.
+- ``usage``: the most room left in its limits on requests and tokens; of equals, the longest unused.
 - ``priority``: the lowest ``Instance.priority`` that can serve; of equals, the longest unused.
 """
 
