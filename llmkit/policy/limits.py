@@ -144,7 +144,7 @@ class Told:
     __slots__ = ("_at", "_base", "_pace", "limit", "sent")
 
     def __init__(self, quota: Quota, taken: int, sent: float) -> None:
-        self.limit = max(quota.limit, quota.remaining)
+        self.limit = quota.limit if quota.limit > quota.remaining else quota.remaining
         self.sent = sent
         self._pace = self.limit / _refill(quota, self.limit)
         self._base = quota.remaining + taken
@@ -169,9 +169,9 @@ def _refill(quota: Quota, limit: float) -> float:
     back when the vendor says; else a minute."""
     if quota.window is not None:
         return quota.window
-    missing = limit - quota.remaining
     if not quota.reset:
         return MINUTE
+    missing = limit - quota.remaining
     return quota.reset * limit / missing if missing > 0 else quota.reset
 
 
@@ -260,14 +260,16 @@ class Limiter:
         if not taken.open:
             return False
         taken.open = False
-        more = max(0, tokens) - taken.tokens
+        more = (tokens if tokens > 0 else 0) - taken.tokens
         self._tokens_taken += more
         if more > 0:
             for window in self._tokens:
                 window.take(now, more)
         elif more < 0:
-            for window, entry in zip(self._tokens, taken.entries[len(self._requests) :], strict=True):
-                window.give_back(entry, -more)
+            position = len(self._requests)
+            for window in self._tokens:
+                window.give_back(taken.entries[position], -more)
+                position += 1
         return more < 0
 
     def refund(self, taken: Taken) -> bool:
@@ -285,7 +287,7 @@ class Limiter:
             window.give_back(taken.entries[position], 1 if position < first else taken.tokens)
         return True
 
-    def learn(self, taken: Taken, observed: RateLimits, now: float) -> None:
+    def learn(self, taken: Taken, observed: RateLimits) -> None:
         """Take in what the headers of an answer say of the vendor's own books: others may use the same key, and a limit may not be
         configured. Calls wait for it as they wait for a configured limit, which it never loosens. What is sent after the
         request whose answer this is counts on top; an answer to an older request than the last one heard changes nothing.

@@ -62,6 +62,8 @@ class RateLimits(Value):
     @property
     def tightest_tokens(self) -> Quota | None:
         """Of the limits on tokens the one of which the smallest part is left."""
+        if self.input_tokens is None and self.output_tokens is None:
+            return self.tokens
         quotas = [quota for quota in (self.tokens, self.input_tokens, self.output_tokens) if quota is not None]
         return min(quotas, key=lambda quota: quota.remaining / quota.limit, default=None)
 
@@ -126,24 +128,18 @@ def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
     else:
         return None
     found: dict[str, Quota] = {}
-    for row in FAMILIES[mark]:
-        quota = _quota(headers, row)
-        if quota is not None:
-            other = found.get(row.kind)
-            if other is None or quota.remaining / quota.limit < other.remaining / other.limit:
-                found[row.kind] = quota
+    for kind, remaining_name, limit_name, reset_name, window, period in FAMILIES[mark]:
+        remaining, limit = _amount(headers.get(remaining_name)), _amount(headers.get(limit_name))
+        if remaining is None or not limit:
+            continue
+        if period and period in headers:
+            window = number(headers[period]) or None
+        reset = headers.get(reset_name)
+        quota = Quota(limit, remaining, _reset(reset, headers) if reset else None, window)
+        other = found.get(kind)
+        if other is None or remaining / limit < other.remaining / other.limit:
+            found[kind] = quota
     return RateLimits(**found) if found else None
-
-
-def _quota(headers: Mapping[str, str], row: Row) -> Quota | None:
-    remaining, limit = _amount(headers.get(row.remaining)), _amount(headers.get(row.limit))
-    if remaining is None or not limit:
-        return None
-    window = row.window
-    if row.period and row.period in headers:
-        window = number(headers[row.period]) or None
-    text = headers.get(row.reset)
-    return Quota(limit, remaining, None if text is None else _reset(text, headers), window)
 
 
 def _amount(text: str | None) -> float | None:
@@ -158,11 +154,13 @@ def _amount(text: str | None) -> float | None:
 
 def _reset(text: str, headers: Mapping[str, str]) -> float | None:
     """Seconds until a limit is whole again; one that was so when the reply was sent has none left."""
+    if text.endswith("s"):
+        return _duration(text)
     if "T" in text:
         return _moment(text, headers.get("date", ""))
     amount = _amount(text)
     if amount is None:
-        return _duration(text)
+        return duration(text)
     if amount < EPOCH:
         return amount
     since = datetime.fromtimestamp(amount / 1000 if amount > EPOCH * 1000 else amount, timezone.utc) if amount < 1e14 else None

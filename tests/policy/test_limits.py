@@ -287,7 +287,7 @@ def test_saved_books_are_held_again() -> None:
 def test_a_vendors_word_makes_calls_wait_where_no_limit_is_configured() -> None:
     limiter = Limiter()
     taken = limiter.take(0.0, 10)
-    limiter.learn(taken, RateLimits(requests=Quota(60, 1, reset=59.0)), 0.5)
+    limiter.learn(taken, RateLimits(requests=Quota(60, 1, reset=59.0)))
     assert limiter.ready_at(0.5, 10) == 0.5
     limiter.take(0.5, 10)
     assert limiter.ready_at(0.5, 10) == pytest.approx(1.0)
@@ -298,14 +298,14 @@ def test_a_vendors_word_makes_calls_wait_where_no_limit_is_configured() -> None:
 def test_a_vendors_word_never_loosens_a_configured_limit() -> None:
     limiter = Limiter(rpm=1, tpm=100)
     taken = limiter.take(0.0, 100)
-    limiter.learn(taken, RateLimits(Quota(1000, 999, 0.06), Quota(10**6, 10**6, 0.0)), 1.0)
+    limiter.learn(taken, RateLimits(Quota(1000, 999, 0.06), Quota(10**6, 10**6, 0.0)))
     assert limiter.ready_at(2.0, 1) == pytest.approx(MINUTE * (1 + MARGIN))
 
 
 def test_what_others_use_of_the_same_key_is_waited_for() -> None:
     limiter = Limiter(rpm=1000)
     taken = limiter.take(0.0, 0)
-    limiter.learn(taken, RateLimits(Quota(1000, 0, 60.0)), 0.1)
+    limiter.learn(taken, RateLimits(Quota(1000, 0, 60.0)))
     assert limiter.ready_at(0.0, 0) == pytest.approx(0.06)
     assert limiter.headroom(0.0) == 0
 
@@ -315,21 +315,21 @@ def test_calls_sent_after_the_one_that_is_answered_count_on_top() -> None:
     first = limiter.take(0.0, 0)
     for _ in range(4):
         limiter.take(0.0, 0)
-    limiter.learn(first, RateLimits(Quota(10, 9, window=10.0)), 0.0)
+    limiter.learn(first, RateLimits(Quota(10, 9, window=10.0)))
     assert limiter.state(0.0).told["requests"] == (10, 5)
 
 
 def test_an_answer_to_an_older_request_changes_nothing() -> None:
     limiter = Limiter()
     old, new = limiter.take(0.0, 0), limiter.take(5.0, 0)
-    limiter.learn(new, RateLimits(Quota(100, 0, 60.0)), 6.0)
-    limiter.learn(old, RateLimits(Quota(100, 90, 6.0)), 7.0)
+    limiter.learn(new, RateLimits(Quota(100, 0, 60.0)))
+    limiter.learn(old, RateLimits(Quota(100, 90, 6.0)))
     assert limiter.state(5.0).told["requests"] == (100, 0)
 
 
 def test_an_idle_key_is_given_no_more_than_the_vendors_whole_limit_at_once() -> None:
     limiter = Limiter()
-    limiter.learn(limiter.take(0.0, 0), RateLimits(Quota(5, 4, window=60.0)), 0.0)
+    limiter.learn(limiter.take(0.0, 0), RateLimits(Quota(5, 4, window=60.0)))
     at = 10_000.0
     for _ in range(5):
         assert limiter.ready_at(at, 0) == at
@@ -342,7 +342,7 @@ def test_the_limit_on_tokens_of_which_least_is_left_counts() -> None:
     observed = RateLimits(
         tokens=Quota(100, 50, window=60.0), input_tokens=Quota(80, 60, window=60.0), output_tokens=Quota(10, 0, window=60.0)
     )
-    limiter.learn(limiter.take(0.0, 0), observed, 0.0)
+    limiter.learn(limiter.take(0.0, 0), observed)
     assert limiter.ready_at(0.0, 5) == pytest.approx(30)
     assert limiter.ready_at(0.0, 1000) == pytest.approx(60)  # larger than all of it: alone
 
@@ -360,7 +360,7 @@ def test_the_limit_on_tokens_of_which_least_is_left_counts() -> None:
 )
 def test_how_long_a_vendors_word_makes_calls_wait(quota: Quota, seconds: float) -> None:
     limiter = Limiter()
-    limiter.learn(limiter.take(0.0, 0), RateLimits(quota), 0.0)
+    limiter.learn(limiter.take(0.0, 0), RateLimits(quota))
     assert limiter.ready_at(0.0, 0) == pytest.approx(seconds)
     if seconds:
         assert limiter.ready_at(seconds, 0) == seconds
@@ -369,7 +369,7 @@ def test_how_long_a_vendors_word_makes_calls_wait(quota: Quota, seconds: float) 
 def test_unused_estimates_come_back_to_what_the_vendor_told_too() -> None:
     limiter = Limiter()
     taken = limiter.take(0.0, 400)
-    limiter.learn(taken, RateLimits(tokens=Quota(1000, 600, window=60.0)), 0.0)
+    limiter.learn(taken, RateLimits(tokens=Quota(1000, 600, window=60.0)))
     more = limiter.take(0.0, 500)
     assert limiter.ready_at(0.0, 300) > 0
     limiter.settle(more, 100, 0.0)
