@@ -28,7 +28,7 @@ from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import AnyStrategy, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import OnUnsupported
-from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
+from llmkit.values.instances import DEFAULT_TIMEOUTS, LIMITS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
@@ -155,7 +155,7 @@ class Core:
 
     def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
         """What an instance lacks: its provider's own name, and keys and base URL from the environment."""
-        for name in ("rpm", "tpm"):
+        for name in LIMITS:
             if getattr(instance, name) is not None:
                 raise ConfigError(f"{named(instance)}: {name}: this version does not keep limits of your own yet; leave it out")
         unknown = [name for name in instance.settings if name not in provider.settings] if instance.settings else []
