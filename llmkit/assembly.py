@@ -111,7 +111,7 @@ class Core:
             whole("max_pending", max_pending),
             allowance(**limits),
             breaker_settings(breaker),
-            None if retry_budget is None else share("retry_budget", retry_budget),
+            None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
         )
         for instance in listed("instances", instances, Instance):
             self.add(instance)

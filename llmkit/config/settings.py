@@ -79,6 +79,15 @@ class Settings:
     """``wait`` or ``fail``: what a call does while no instance can serve it."""
     max_pending: int | None = None
     """Calls that may wait at once."""
+    rpm: int | None = None
+    """Requests in any 60 seconds, over all instances; the next three: tokens, and both in any 24 hours."""
+    tpm: int | None = None
+    rpd: int | None = None
+    tpd: int | None = None
+    breaker: Any = True
+    """True, False, or :class:`~llmkit.BreakerSettings`: when instances that keep failing are left alone."""
+    retry_budget: float | None = 0.1
+    """Retries that go back to the same instance, as a share of its calls; False or None for no limit."""
     fallbacks: tuple[str, ...] = ()
     """Models (``provider/model``) or instance names to try, in order, when the chosen model fails."""
     proxy: str | None = attrs.field(default=None, repr=_masked)

@@ -52,6 +52,9 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "max_wait": checks.POSITIVE,
     "unavailable": checks.one_of(*UNAVAILABLE),
     "max_pending": checks.AT_LEAST_ONE,
+    **{name: checks.AT_LEAST_ONE for name in ("rpm", "tpm", "rpd", "tpd")},
+    "breaker": checks.FLAG_OR_TABLE,
+    "retry_budget": checks.SHARE_OR_FALSE,
     "fallbacks": checks.TEXTS,
     "proxy": checks.TEXT,
     "pool_size": checks.AT_LEAST_ONE,
@@ -60,7 +63,7 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
 }
-LATER = ("cache", "budget", "retry_budget", "debug_folder")
+LATER = ("cache", "budget", "debug_folder")
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -72,6 +75,7 @@ INSTANCE: Mapping[str, checks.Kind] = {
     "name": checks.TEXT,
     "tasks": checks.TEXTS,
     "weight": checks.POSITIVE,
+    "priority": checks.WHOLE,
     **dict.fromkeys(LIMITS, checks.AT_LEAST_ONE),
     "max_concurrency": checks.AT_LEAST_ONE,
     "max_concurrency_per_key": checks.AT_LEAST_ONE,
@@ -167,6 +171,10 @@ class Reader:
         self.plugins = tuple(good["plugins"]) if "plugins" in good else None
         if "strategy" in good:
             good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
+        if isinstance(good.get("breaker"), dict):
+            from llmkit.values.breaker import BreakerSettings
+
+            good["breaker"] = BreakerSettings(**read(self.problems, (*path, "breaker"), good["breaker"], checks.BREAKER))
         if "timeouts" in good:
             good["timeouts"] = Timeouts(**read(self.problems, (*path, "timeouts"), good["timeouts"], checks.TIMEOUTS))
         if good.get("proxy", "env") not in ("env", "none"):
