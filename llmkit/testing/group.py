@@ -1,7 +1,7 @@
 """Side by side without threads or tasks: coroutines of a scripted runtime take turns, each resumed when its time has come.
 
-What runs in a group suspends where it waits, with a :class:`Pause` that the group itself takes; nothing reaches an event loop, so this
-serves both colours, and the same script gives the same order every time.
+What runs in a group suspends where it waits, with a :class:`Pause` that the group itself takes; nothing reaches an event loop, so
+this serves both colours, and the same script gives the same order every time.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class _Job:
     tag: Any
     work: Coroutine[Any, Any, Any]
     pause: Pause
+    turn: int = 0
+    """When it paused, counted in steps of the group."""
     ended: bool = False
     value: Any = None
     problem: BaseException | None = None
@@ -45,22 +47,24 @@ class _Job:
 
 
 class ScriptedGroup:
-    """See :class:`llmkit.runtime.Group`. Of coroutines whose time has come together, the one that was started first goes on."""
+    """See :class:`llmkit.runtime.Group`. Of coroutines whose time has come together, the one that has paused longest goes on."""
 
     def __init__(self, runtime: ScriptedRuntime) -> None:
         self._runtime = runtime
+        self._turn = 0
         self._jobs: list[_Job] = []
 
     def start(self, tag: Any, work: Coroutine[Any, Any, Any]) -> None:
         """See :meth:`llmkit.runtime.Group.start`. It begins when the group is next waited for."""
-        self._jobs.append(_Job(tag, work, Pause(self._runtime.clock)))
+        self._turn += 1
+        self._jobs.append(_Job(tag, work, Pause(self._runtime.clock), self._turn))
 
     async def next(self, seconds: float | None = None) -> tuple[Any, Any] | None:
         """See :meth:`llmkit.runtime.Group.next`."""
         runtime = self._runtime
         until = math.inf if seconds is None else runtime.clock + seconds
         while self._jobs:
-            job = min(self._jobs, key=lambda job: job.due(runtime.clock))
+            job = min(self._jobs, key=lambda job: (job.due(runtime.clock), job.turn))
             due = job.due(runtime.clock)
             if due > until:
                 break
@@ -79,6 +83,8 @@ class ScriptedGroup:
     def _step(self, job: _Job, problem: BaseException | None = None) -> None:
         """Let a coroutine run to its next pause or to its end."""
         runtime = self._runtime
+        self._turn += 1
+        job.turn = self._turn
         before, runtime.grouped = runtime.grouped, True
         try:
             job.pause = job.work.send(None) if problem is None else job.work.throw(problem)
