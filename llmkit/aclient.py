@@ -39,6 +39,27 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         """
         return await ask(self._kit, self._chat_call(prompt, options))
 
+    async def race(
+        self,
+        prompt: Prompt,
+        *,
+        models: Sequence[str] | None = None,
+        instances: Sequence[str] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Completion:
+        """Ask several at once; the first answer wins, and the others are called off.
+
+        :param models: who takes part: 1 to 64 models, each as ``model`` of :meth:`generate`.
+        :param instances: the same by the names of instances, in place of ``models``.
+        :param options: what :meth:`generate` takes, for all of them. Racers turn to no fallback models unless some are given.
+        :returns: the winner's completion; ``attempts`` has the tries of all, a loser's with :class:`~llmkit.CallCancelled`.
+        :raises AllInstancesFailed: if none answers; ``failures`` has every error.
+        :raises LLMError: any other before something was sent.
+        """
+        from llmkit.flow.race import race
+
+        return await race(self._kit, self._race_calls(prompt, models, instances, options))
+
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> AsyncStream:
         """Ask for an answer in pieces; takes what :meth:`generate` takes.
 

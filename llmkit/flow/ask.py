@@ -18,14 +18,20 @@ from llmkit.wire.json import parse_answer
 R = TypeVar("R")
 
 
-async def ask(kit: Kit, call: Call[R]) -> R:
+async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     """Answer one call.
 
+    :param trail: where to write down its tries, for whoever wants to see them however it ends.
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
-    trail = Trail(call, kit.runtime.now())
+    trail = trail or Trail(call, kit.runtime.now())
+    attempt = _attempt
+    if call.hedge is not None:
+        from llmkit.flow.hedge import hedging
+
+        attempt = hedging(call.hedge, _attempt)
     try:
-        answer: R = await failover(kit, trail, _attempt)
+        answer: R = await failover(kit, trail, attempt)
     except LLMError as error:
         tell_error(kit, call, error)
         raise

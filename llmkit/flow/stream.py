@@ -70,8 +70,13 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
     trail = Trail(call, kit.runtime.now())
+    attempt = _attempt
+    if call.hedge is not None:
+        from llmkit.flow.hedge import hedging
+
+        attempt = hedging(call.hedge, _attempt, close_stream)
     try:
-        return await failover(kit, trail, _attempt)
+        return await failover(kit, trail, attempt)
     except LLMError as error:
         tell_error(kit, call, error)
         raise
