@@ -29,6 +29,7 @@ from llmkit.config.settings import (
 from llmkit.errors import ConfigError, LLMError
 from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
+from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Instance, Task, Timeouts, check_url
 
 TOP: Mapping[str, checks.Kind] = {
@@ -57,6 +58,7 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "pool_size": checks.AT_LEAST_ONE,
     "verify": checks.FLAG_OR_TEXT,
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
+    "hedge": checks.HEDGE,
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
 }
@@ -170,6 +172,8 @@ class Reader:
             good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
         if "timeouts" in good:
             good["timeouts"] = Timeouts(**read(self.problems, (*path, "timeouts"), good["timeouts"], checks.TIMEOUTS))
+        if "hedge" in good:
+            good["hedge"] = make_hedge(good["hedge"])
         if good.get("proxy", "env") not in ("env", "none"):
             self._url((*path, "proxy"), good["proxy"])
         if "retries" in given and "max_retries" in given:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from llmkit.errors import LLMError
@@ -12,6 +13,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion, Embeddings
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS
 from llmkit.wire.json import parse_answer
 
@@ -25,19 +27,20 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
     trail = trail or Trail(call, kit.runtime.now())
-    attempt = _attempt
-    if call.hedge is not None:
-        from llmkit.flow.hedge import hedging
-
-        attempt = hedging(call.hedge, _attempt)
     try:
-        answer: R = await failover(kit, trail, attempt)
+        answer: R = await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
     if kit.hooks.answer:
         kit.hooks.answer(call=call, answer=answer)
     return answer
+
+
+def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
+    from llmkit.flow.hedge import hedging  # few calls are hedged
+
+    return hedging(hedge, _attempt)
 
 
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:

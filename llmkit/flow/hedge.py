@@ -1,8 +1,8 @@
 """One try, doubled where it is late: a second request on another instance or key, and the first answer counts.
 
-A try is late after ``Hedge.delay``. The second request is made only if something can serve it at once: it never waits for room, never
-goes to a fallback model, and is not retried. An error does not start it: errors are :mod:`~llmkit.flow.failover`'s. A stream is
-hedged up to its first content, since a try of a stream ends there.
+A try is late after ``Hedge.delay``. The second request is made only if something can serve it at once: it never waits for room,
+never goes to a fallback model, and is not retried. An error does not start it: errors are :mod:`~llmkit.flow.failover`'s. A stream
+is hedged up to its first content, since a try of a stream ends there.
 """
 
 from __future__ import annotations

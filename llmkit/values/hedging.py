@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any, Union
 
 import attrs
@@ -44,8 +45,8 @@ class Hedge(Value):
         return int(self.delay[1:]) / 100 if isinstance(self.delay, str) else None
 
 
-HedgeLike = Union[float, str, Hedge, bool]
-"""Seconds, a percentile, a :class:`Hedge`, or False for none."""
+HedgeLike = Union[float, str, Hedge, Mapping[str, Any], bool]
+"""Seconds, a percentile, a :class:`Hedge` or its fields, or False for none."""
 
 
 def make_hedge(given: Any) -> Hedge | None:
@@ -55,4 +56,9 @@ def make_hedge(given: Any) -> Hedge | None:
     """
     if given is None or given is False:
         return None
+    if isinstance(given, Mapping):
+        unknown = [name for name in given if name not in ("delay", "max_extra")]
+        if unknown:
+            raise ConfigError(f"hedge: no field is named {shown(unknown[0])}; there are delay and max_extra")
+        return Hedge(**given)
     return given if isinstance(given, Hedge) else Hedge(given)
