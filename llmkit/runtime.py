@@ -6,7 +6,7 @@ coroutines and never suspends, so that :func:`llmkit.finish.finish` can run a fl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -116,7 +116,7 @@ class Runtime(Protocol):
 
     def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
-    ) -> AsyncIterator[tuple[int, R]]:
+    ) -> AsyncGenerator[tuple[int, R], None]:
         """Run ``work`` over ``items``, at most ``concurrency`` at once, and give (position, result) as each is done. Takes the
         next item only when there is room, so an endless iterable is fine. Closing it calls off what still runs."""
 

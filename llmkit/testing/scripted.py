@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, Union
 
 import attrs
@@ -117,7 +117,7 @@ class ScriptedRuntime:
 
     async def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
-    ) -> AsyncIterator[tuple[int, R]]:
+    ) -> AsyncGenerator[tuple[int, R], None]:
         """One after the other."""
         for position, item in enumerate(items):
             yield position, await work(item)

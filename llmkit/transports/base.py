@@ -8,7 +8,7 @@ import random
 import time
 import warnings
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -70,7 +70,7 @@ class BaseRuntime:
 
     async def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
-    ) -> AsyncIterator[tuple[int, R]]:
+    ) -> AsyncGenerator[tuple[int, R], None]:
         """See :meth:`llmkit.runtime.Runtime.each`."""
         group = self.group()
         running = 0
