@@ -13,7 +13,7 @@ def called_off(kit: Kit, trail: Trail, lease: Lease) -> None:
     if lease.released:
         return
     now = kit.runtime.now()
-    lease.release(now)
+    kit.router.release(lease, now)
     name = lease.route.name
     provider = lease.route.instance.provider
     error = CallCancelled("called off before its answer came", provider=provider, instance=name, ambiguous=True)
@@ -28,7 +28,7 @@ def failed_beside(kit: Kit, trail: Trail, lease: Lease, error: LLMError) -> None
     now = kit.runtime.now()
     error.provider = error.provider or lease.route.instance.provider
     error.instance = error.instance or lease.route.name
-    lease.release(now, error)
+    kit.router.release(lease, now, error)
     attempt = trail.book(lease, now, error)
     kit.ledger.failed(lease.route.name, error)
     if kit.hooks.attempt:

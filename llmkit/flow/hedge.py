@@ -20,7 +20,6 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.hedging import Hedging
 from llmkit.policy.routes import Lease, Parked, Tried
 from llmkit.runtime import Group
-from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.hedging import Hedge
 
@@ -38,7 +37,7 @@ def hedging(
     """
 
     async def hedged(kit: Kit, trail: Trail, lease: Lease) -> T:
-        account, streamed = kit.hedging(), isinstance(trail.call, ChatCall) and trail.call.stream
+        account, streamed = kit.hedging(), trail.call.streamed
         if not trail.attempts:
             account.pay_in(hedge)
         times = account.times(lease.route, streamed)

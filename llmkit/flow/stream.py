@@ -234,7 +234,9 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     stream.closed = True
     now = kit.runtime.now()
     ended = stream.ended and failure is None
-    stream.lease.release(now, failure, answered=ended)
+    lease = stream.lease
+    first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
+    kit.router.release(lease, now, failure, answered=ended, first_event=first)
     try:
         _tell_closed(kit, stream, failure, now)
     finally:

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import llmkit
-from llmkit import CallCancelled, ConfigError, Hedge, InvalidRequestError, RateLimitError, RequestTimeout, ServerError
+from llmkit import (
+    AllInstancesFailed,
+    CallCancelled,
+    ConfigError,
+    Hedge,
+    InvalidRequestError,
+    RateLimitError,
+    RequestTimeout,
+    ServerError,
+)
 from llmkit.policy.hedging import MOST_CREDIT, Hedging
 from llmkit.policy.latency import ENOUGH, RATIO, Latencies
 from llmkit.testing import Chunks
@@ -127,11 +136,12 @@ def test_the_first_goes_on_when_the_double_fails(colour: Colour):
     assert client.health()[1].keys[0].status == "cooling"
 
 
-def test_when_both_fail_the_first_ones_error_counts(colour: Colour):
+def test_when_both_fail_both_are_told(colour: Colour):
     late_failure = Chunks(((1.0, refusal(500, "first").body),), 500)
     client = colour.scripted(by_model(a=late_failure, b=refusal(429, "second")), instances("a", "b"), retries=0)
-    with pytest.raises(ServerError, match="first") as caught:
+    with pytest.raises(AllInstancesFailed) as caught:
         client.generate("q", hedge=0.5)
+    assert [type(failure) for failure in caught.value.failures] == [RateLimitError, ServerError]
     assert [type(attempt.error) for attempt in caught.value.attempts] == [RateLimitError, ServerError]
 
 
