@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
+from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from llmkit.values.breaker import BreakerSettings
 
 T = TypeVar("T")
+
+MOST_RACERS = 64
+"""In one race: each is a request that is paid for, and in the sync client a thread."""
 
 _CALL_NAMES = frozenset(
     (
@@ -39,6 +43,7 @@ _CALL_NAMES = frozenset(
         "priority",
         "on_unsupported",
         "tags",
+        "hedge",
         "extra",
     )
 )
@@ -87,6 +92,26 @@ def check_embed(given: Mapping[str, Any]) -> None:
     _check(of_type, "extra", given.get("extra") or {}, Mapping)
 
 
+def check_race(
+    models: Sequence[str] | None, instances: Sequence[str] | None, given: Mapping[str, Any]
+) -> tuple[str, list[str]]:
+    """What the racers are called, ``model`` or ``instance``, and their names.
+
+    :raises InvalidRequestError: if there are none, too many, or they are named twice.
+    """
+    for name in ("model", "instance"):
+        if given.get(name) is not None:
+            raise InvalidRequestError(f"{name}: a race takes a list, {name}s=[...]")
+    if (models is None) == (instances is None):
+        raise InvalidRequestError("race: expected either models=[...] or instances=[...]")
+    name, racers = ("model", models) if models is not None else ("instance", instances)
+    _check(_texts, f"{name}s", racers)
+    assert racers is not None
+    if not 1 <= len(racers) <= MOST_RACERS:
+        raise InvalidRequestError(f"{name}s: expected 1 to {MOST_RACERS} names, got {len(racers)}")
+    return name, [*racers]
+
+
 def _check(check: Any, name: str, *given: Any) -> None:
     try:
         check(name, *given)
@@ -120,6 +145,7 @@ _CHECKS = {
     "tags": _texts,
     "timeouts": lambda name, value: of_type(name, value, Timeouts),
     "retries": lambda name, value: check_retries(value),
+    "hedge": lambda name, value: make_hedge(value),
     "on_unsupported": lambda name, value: one_of(name, value, ("error", "warn", "drop")),
 }
 

@@ -29,11 +29,13 @@ from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import AnyStrategy, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import OnUnsupported
+from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
 
@@ -73,6 +75,7 @@ class Core:
         verify: bool | str,
         on_unsupported: OnUnsupported,
         default_model: str | None,
+        hedge: HedgeLike | None,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
     ) -> None:
@@ -91,6 +94,8 @@ class Core:
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
+        self.hedge = make_hedge(hedge)
+        self._hedging: Hedging | None = None
         if proxy is not None:
             of_type("proxy", proxy, str)
         if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
@@ -121,7 +126,18 @@ class Core:
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
+        return Kit(
+            runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, hedging=self.hedging
+        )
+
+    def hedging(self) -> Hedging:
+        """The account of doubled calls."""
+        if self._hedging is None:
+            from llmkit.policy.hedging import Hedging
+
+            with self._lock:
+                self._hedging = self._hedging or Hedging()
+        return self._hedging
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -272,6 +288,7 @@ class Core:
         self._lock = threading.RLock()
         self._rng.seed()
         self.router.reset_locks()
+        self._hedging = None
         self.ledger.reset_lock()
 
 

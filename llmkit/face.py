@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive, whole
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
 from llmkit.assembly import Core
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
@@ -18,6 +18,7 @@ from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
+from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
@@ -71,6 +72,8 @@ class Face:
     :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
     :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
     :param default_model: the model of calls that name none.
+    :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
+        never.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
@@ -106,6 +109,7 @@ class Face:
         verify: bool | str = True,
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
+        hedge: HedgeLike | None = None,
         plugins: Iterable[Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -138,6 +142,7 @@ class Face:
             verify=verify,
             on_unsupported=on_unsupported,
             default_model=default_model,
+            hedge=hedge,
             plugins=plugins,
             environ=environ,
         )
@@ -154,6 +159,7 @@ class Face:
             "fallbacks": core.fallbacks,
             "timeouts": core.timeouts,
             "on_unsupported": core.on_unsupported,
+            "hedge": core.hedge,
         }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
@@ -314,7 +320,19 @@ class Face:
             options=call_options(given),
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
+            hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
         )
+
+    def _race_calls(
+        self, prompt: Prompt, models: Sequence[str] | None, instances: Sequence[str] | None, given: Mapping[str, Any]
+    ) -> list[ChatCall]:
+        """One call for each racer. They share what was given, and turn to no fallback model unless the call names some, since
+        others run already."""
+        name, racers = check_race(models, instances, given)
+        if name == "instance":
+            for racer in racers:
+                self._core.router.route(racer)
+        return [self._chat_call(prompt, {"fallbacks": (), "hedge": False, **given, name: racer}) for racer in racers]
 
     def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
         core = self._core

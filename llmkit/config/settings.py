@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from llmkit.policy.strategies import ALIASES
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 
 UNAVAILABLE = ("wait", "fail")
@@ -98,6 +99,8 @@ class Settings:
     """False switches the check of certificates off; text is the path of a CA bundle."""
     on_unsupported: str | None = None
     """``error``, ``warn`` or ``drop``."""
+    hedge: Hedge | None = None
+    """When late calls are doubled; None for never."""
     plugins: tuple[str, ...] | None = None
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None

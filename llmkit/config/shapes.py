@@ -29,6 +29,7 @@ from llmkit.config.settings import (
 from llmkit.errors import ConfigError, LLMError
 from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
+from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import LIMITS, Instance, Task, Timeouts, check_url
 
 TOP: Mapping[str, checks.Kind] = {
@@ -52,7 +53,7 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "max_wait": checks.POSITIVE,
     "unavailable": checks.one_of(*UNAVAILABLE),
     "max_pending": checks.AT_LEAST_ONE,
-    **{name: checks.AT_LEAST_ONE for name in ("rpm", "tpm", "rpd", "tpd")},
+    **dict.fromkeys(("rpm", "tpm", "rpd", "tpd"), checks.AT_LEAST_ONE),
     "breaker": checks.FLAG_OR_TABLE,
     "retry_budget": checks.SHARE_OR_FALSE,
     "fallbacks": checks.TEXTS,
@@ -60,6 +61,7 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "pool_size": checks.AT_LEAST_ONE,
     "verify": checks.FLAG_OR_TEXT,
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
+    "hedge": checks.HEDGE,
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
 }
@@ -177,6 +179,8 @@ class Reader:
             good["breaker"] = BreakerSettings(**read(self.problems, (*path, "breaker"), good["breaker"], checks.BREAKER))
         if "timeouts" in good:
             good["timeouts"] = Timeouts(**read(self.problems, (*path, "timeouts"), good["timeouts"], checks.TIMEOUTS))
+        if "hedge" in good:
+            good["hedge"] = make_hedge(good["hedge"])
         if good.get("proxy", "env") not in ("env", "none"):
             self._url((*path, "proxy"), good["proxy"])
         if "retries" in given and "max_retries" in given:

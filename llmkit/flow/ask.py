@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from llmkit.errors import LLMError
@@ -12,6 +13,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion, Embeddings
+from llmkit.values.hedging import Hedge
 from llmkit.values.options import NO_OPTIONS
 from llmkit.wire.json import parse_answer
 
@@ -21,20 +23,27 @@ CONNECT, ATTEMPT = 5.0, 600.0
 """Seconds, where a call's timeouts say nothing: :data:`~llmkit.values.instances.DEFAULT_TIMEOUTS`."""
 
 
-async def ask(kit: Kit, call: Call[R]) -> R:
+async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     """Answer one call.
 
+    :param trail: where to write down its tries, for whoever wants to see them however it ends.
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
-    trail = Trail(call, kit.runtime.now())
+    trail = trail or Trail(call, kit.runtime.now())
     try:
-        answer: R = await failover(kit, trail, _attempt)
+        answer: R = await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
     if kit.hooks.answer:
         kit.hooks.answer(call=call, answer=answer)
     return answer
+
+
+def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
+    from llmkit.flow.hedge import hedging  # few calls are hedged
+
+    return hedging(hedge, _attempt)
 
 
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:

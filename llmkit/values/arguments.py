@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from llmkit.values.calls import OnUnsupported
+from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import ToolLike
 from llmkit.values.tools import JsonSchema
@@ -54,6 +55,8 @@ class GenerateOptions(TypedDict, total=False):
     """Of calls that wait, those of higher priority go first. Default 0."""
     on_unsupported: OnUnsupported | None
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
+    hedge: HedgeLike | None
+    """When a late try is doubled: seconds, a percentile such as ``"p95"``, a :class:`~llmkit.Hedge`, or False for never."""
     tags: Sequence[str]
     """Words of your own, for hooks and books."""
     extra: Mapping[str, Any] | None

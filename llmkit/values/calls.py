@@ -10,6 +10,7 @@ import attrs
 from llmkit.errors import RequestTimeout
 from llmkit.values.base import Value
 from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
@@ -59,6 +60,8 @@ class Call(Value, Generic[R]):
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retries: Any = None
     """A number or a tenacity policy for this call alone; None means the client's."""
+    hedge: Hedge | None = None
+    """When a late try is doubled; None for never."""
     priority: int = 0
     """Of calls that wait, those of higher priority go first."""
     answer: ClassVar[type] = object
