@@ -8,12 +8,13 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
 from llmkit.arguments import listed, of_type, one_of, positive, whole
 from llmkit.catalog import provider_for, split_model
+from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
@@ -26,13 +27,16 @@ from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import Strategy, make_strategy
 from llmkit.provider import Provider
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import MODEL_WORDS, OnUnsupported
+from llmkit.values.completion import ModelInfo
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.catalog.store import Catalog
     from llmkit.runtime import Runtime
+    from llmkit.values.model_requests import ModelRequest
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -69,6 +73,7 @@ class Core:
         default_model: str | None,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
+        models: Iterable[ModelInfo] = (),
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
         if environ is not None:
@@ -99,7 +104,10 @@ class Core:
         objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
         self.ledger = Ledger()
-        self.router = Router(self._strategy(strategy), listed("tasks", tasks, Task), whole("max_pending", max_pending))
+        self._own_models = own_models(models, self.hooks.registered["models"])
+        self._catalog: Catalog | None = None
+        tasks = listed("tasks", tasks, Task)
+        self.router = Router(self._strategy(strategy), tasks, whole("max_pending", max_pending), self.find_model)
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
@@ -134,7 +142,9 @@ class Core:
         with self._lock:
             name = instance.name or self._free_name(f"{provider.name}/{instance.model}")
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            route = Route(attrs.evolve(instance, name=name), provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            pricer = Pricer(lambda: self.catalog, provider.name, instance.model)
+            instance = attrs.evolve(instance, name=name)
+            route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
@@ -190,17 +200,46 @@ class Core:
             self._ready.clear()
             self.router.remove(name)
 
-    def ensure(self, model: str) -> str:
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue of models, with the client's own over it; made when it is first asked for."""
+        if self._catalog is None:
+            from llmkit.catalog.store import Catalog
+
+            with self._lock:
+                self._catalog = self._catalog or Catalog(self._own_models)
+        return self._catalog
+
+    def find_model(self, provider: str, model: str) -> ModelInfo | None:
+        """What is known of a provider's model."""
+        return self.catalog.find(provider, model)
+
+    def models_served(self) -> list[tuple[str, ModelInfo | None]]:
+        """The enabled instances that serve a model of their own, by name, with what is known of it."""
+        routes = [route for route in self.router.routes() if route.enabled and route.instance.model != ANY_MODEL]
+        return [(route.name, self.catalog.find(route.provider.name, route.instance.model)) for route in routes]
+
+    @overload
+    def ensure(self, model: str) -> str: ...
+
+    @overload
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest: ...
+
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest:
         """Make sure that some instance serves ``model``: a configured one, one that serves any model of that provider, or one
         made on demand with the key in the environment.
 
         :returns: the name by which instances know the model, with the provider's own name for an alias of it.
         :raises ConfigError: if there is none and none can be made.
         """
+        if not isinstance(model, str):
+            return model
         known = self._ready.get(model)
         if known is not None:
             return known
         with self._lock:
+            if model in MODEL_WORDS and not any(route.serves(model) for route in self.router.routes()):
+                return model
             provider, bare = split_model(model, REGISTRY.names())
             own = model if provider is None else f"{provider}/{bare}"
             names = [name for name in (model, own) if any(route.serves(name) for route in self.router.routes())]
@@ -262,6 +301,22 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self.ledger.reset_lock()
+
+
+def own_models(given: Iterable[ModelInfo], registered: Iterable[Iterable[Any]]) -> tuple[ModelInfo, ...]:
+    """The models that plugins register, with those that were ``given`` after them, so that they win.
+
+    :raises ConfigError: if one of those given is no :class:`~llmkit.ModelInfo`, or does not say whose it is.
+    """
+    good = [model for models in registered for model in models if isinstance(model, ModelInfo) and model.provider]
+    if wrong := sum(len(list(models)) for models in registered) - len(good):
+        said = "models of plugins are left out: expected ModelInfo with a provider"
+        warnings.warn(f"{wrong} {said}", RuntimeWarning, stacklevel=4)
+    own = listed("models", given, ModelInfo)
+    for model in own:
+        if not model.provider:
+            raise ConfigError(f"models: {model.id!r} names no provider")
+    return (*good, *own)
 
 
 def check_bundle(path: str) -> None:

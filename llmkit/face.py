@@ -11,6 +11,7 @@ import attrs
 
 from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive
 from llmkit.assembly import Core
+from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
+    from llmkit.values.completion import ModelInfo
+    from llmkit.values.model_requests import ModelRequest
 
 Self = TypeVar("Self", bound="Face")
 
@@ -41,7 +44,7 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face:
+class Face(AboutModels):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -65,6 +68,7 @@ class Face:
     :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
     :param default_model: the model of calls that name none.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
     """
@@ -94,6 +98,7 @@ class Face:
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
         plugins: Iterable[Any] | None = None,
+        models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
         backoff = (
@@ -120,6 +125,7 @@ class Face:
             default_model=default_model,
             plugins=plugins,
             environ=environ,
+            models=models,
         )
         self._join(core)
 
@@ -304,7 +310,7 @@ class Face:
         return self._chat_call(request, {})
 
     def _embed_call(
-        self, texts: str | Sequence[str], model: str | None, instance: str | None, given: Mapping[str, Any]
+        self, texts: str | Sequence[str], model: str | ModelRequest | None, instance: str | None, given: Mapping[str, Any]
     ) -> EmbedCall:
         check_embed({"model": model, "instance": instance, **given})
         listed = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Sequence) else ()
@@ -313,7 +319,7 @@ class Face:
         if model is None and instance is None:
             model = self._core.default_model
         if model is not None:
-            model = self._core.ensure(model)
+            model = for_embeddings(self._core.ensure(model))
         return EmbedCall(
             deadline=self._deadline(given.get("timeout")),
             model=model,

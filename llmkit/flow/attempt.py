@@ -238,12 +238,17 @@ def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
 
 
 def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, first_event: float | None = None) -> None:
-    """Write on an answer that nobody has seen yet how it was got; it is frozen from here on."""
-    vars(answer).update(
+    """Write on an answer that nobody has seen yet how it was got; it is frozen from here on. What it cost is found when it is
+    read."""
+    facts = vars(answer)
+    facts.update(
         provider=route.instance.provider,
         instance=route.name,
         headers=headers,
         request_id=request_id(headers),
         attempts=tuple(trail.attempts),
         timing=Timing(now - trail.started, trail.queued, first_event),
+        _pricer=route.pricer,
     )
+    if facts["cost"] is None:
+        del facts["cost"]

@@ -25,13 +25,15 @@ from llmkit.policy.keys import KeyState
 from llmkit.policy.reasons import why_not
 from llmkit.policy.routes import ANY_MODEL, NOTHING_TRIED, Lease, Parked, Route, Tried
 from llmkit.policy.strategies import Strategy
-from llmkit.values.calls import Call
+from llmkit.values.calls import MODEL_WORDS, Call
 from llmkit.values.instances import Task
 from llmkit.values.options import NO_OPTIONS, Options
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.runtime import Waiter
+    from llmkit.values.completion import ModelInfo
+    from llmkit.values.model_requests import ModelRequest
 
 LATENCY_DECAY = 0.3
 """Share of the newest measurement in an instance's average latency."""
@@ -40,8 +42,15 @@ LATENCY_DECAY = 0.3
 class Router:
     """Every instance of a client, and whose turn it is."""
 
-    def __init__(self, strategy: Strategy, tasks: Iterable[Task] = (), max_pending: int = 10_000) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        tasks: Iterable[Task] = (),
+        max_pending: int = 10_000,
+        facts: Callable[[str, str], ModelInfo | None] = lambda provider, model: None,
+    ) -> None:
         self.strategy = strategy
+        self._facts = facts
         self.tasks: dict[str, Task] = {}
         for task in tasks:
             if self.tasks.setdefault(task.name, task) is not task:
@@ -51,7 +60,7 @@ class Router:
         self._told = False
         self._routes: dict[str, Route] = {}
         self._lock = threading.Lock()
-        self._tiers: dict[tuple[str | None, str | None, str | None, tuple[str, ...]], list[list[Route]]] = {}
+        self._tiers: dict[tuple[Any, ...], list[list[Route]]] = {}
         self._given = 0
         self._pending: dict[int, Parked] = {}
 
@@ -230,26 +239,39 @@ class Router:
         """The instances that could serve a call, most wanted first: its own, then each fallback model's."""
         routes = list(self._routes.values())
         if call.instance is not None:
-            own = [self._named(call.instance)]
+            groups = [[self._named(call.instance)]]
         elif call.model is not None:
-            own = [route for route in routes if route.serves(call.model)]
+            groups = self._fitting(call.model, routes)
         else:
-            own = [route for route in routes if not route.on_demand and route.instance.model != ANY_MODEL]
+            groups = [[route for route in routes if not route.on_demand and route.instance.model != ANY_MODEL]]
         if call.task is not None:
             if call.task not in self.tasks and not any(call.task in route.instance.tasks for route in routes):
                 names = ", ".join(sorted(self._task_names())) or "none"
                 near = did_you_mean(call.task, self._task_names())
                 raise ConfigError(f"no task is named {shown(call.task)}; there are {names}{near}")
             if call.instance is None:
-                own = [route for route in own if call.task in route.instance.tasks or route.on_demand]
-        tiers = [own]
+                groups = [
+                    [route for route in group if call.task in route.instance.tasks or route.on_demand] for group in groups
+                ]
+        tiers = groups
         for model in call.fallbacks:
-            taken = {route for routes_ in tiers for route in routes_}
-            tiers.append([route for route in routes if route.serves(model) and route not in taken])
+            for group in self._fitting(model, routes):
+                taken = {route for routes_ in tiers for route in routes_}
+                tiers.append([route for route in group if route not in taken])
         enabled = [[route for route in tier if route.enabled] for tier in tiers]
         if not any(enabled):
             raise self._nobody(call, [route for tier in tiers for route in tier])
         return [tier for tier in enabled if tier]
+
+    def _fitting(self, model: str | ModelRequest, routes: list[Route]) -> list[list[Route]]:
+        """The instances of a model, or, where what is wanted of a model is given, those that have it, the most wanted first."""
+        named = [route for route in routes if route.serves(model)]
+        if named or (isinstance(model, str) and model not in MODEL_WORDS):
+            return [named]
+        from llmkit.values.model_requests import ranked
+
+        usable = [route for route in routes if not route.on_demand and route.instance.model != ANY_MODEL]
+        return ranked(model, [(route, self._facts(route.provider.name, route.instance.model)) for route in usable])
 
     def _task_names(self) -> set[str]:
         return {*self.tasks, *(task for route in self._routes.values() for task in route.instance.tasks)}

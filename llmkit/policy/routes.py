@@ -15,6 +15,7 @@ from llmkit.values.instances import Instance
 if TYPE_CHECKING:
     from llmkit.policy.router import Router
     from llmkit.runtime import Waiter
+    from llmkit.values.completion import Pricer
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
@@ -30,6 +31,8 @@ class Route:
     name: str
     position: int = 0
     enabled: bool = True
+    pricer: Pricer | None = None
+    """Finds what its answers cost, when somebody asks."""
     on_demand: bool = False
     """Made for a call that named its model; serves no call that names none."""
     in_flight: int = 0
@@ -47,7 +50,7 @@ class Route:
         """Whether it may still serve a call that has ``tried`` things."""
         return not tried.dead or self.keys.keys[0] not in tried.dead
 
-    def serves(self, model: str) -> bool:
+    def serves(self, model: object) -> bool:
         """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
         return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
 
