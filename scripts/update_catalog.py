@@ -66,6 +66,8 @@ TOKENIZERS: tuple[tuple[str, str], ...] = (
 UPSTREAM = {"anthropic": "anthropic", "cohere": "cohere", "deepseek": "deepseek", "google": "google", "mistralai": "mistral",
             "openai": "openai", "perplexity": "perplexity", "x-ai": "xai"}  # fmt: skip
 """Whose model ``openrouter/<vendor>/...`` is."""
+MOST = 1_000 * 10**6
+"""A thousand dollars for a million tokens: a price above it is a slip in the table, such as a price for a thousand tokens."""
 COMPARED = ("input", "output", "cache_read", "cache_write")
 
 
@@ -119,6 +121,10 @@ def merged(
         for name in names(entry["match"]):
             if target is not None and name != target and name not in models and not name.endswith((":free", ":beta")):
                 aliases.setdefault(name, target)
+    for name, row in models.items():
+        if any(isinstance(rate, int) and rate > MOST for rate in row.get("price", {}).values()):
+            high = row.pop("price")["input"] / 1e6
+            report.append(f"  {vendor}/{name}: {high:g} dollars for a million tokens; not believed, left out")
     kept = {name: finished(vendor, name, row) for name, row in models.items() if not long_gone(row, today)}
     kept = {name: row for name, row in kept.items() if not repeats(name, row, kept)}
     good = {name: target for name, target in aliases.items() if target in kept and name not in kept and name != target}
@@ -183,6 +189,10 @@ def finished(vendor: str, name: str, row: Row) -> Row:
     if "can" not in done and "embed" in stem:
         done["can"] = ["embeddings"]
         done["price"] = {**done["price"], "output": 0}
+    if "reasoning" in done.get("price", {}) and done["price"]["reasoning"] == done["price"].get("output"):
+        done["price"] = {fact: value for fact, value in done["price"].items() if fact != "reasoning"}
+    if done.get("price", {}).get("cache_write") == 0 and done["price"].get("input"):  # a gap: nobody gives the prompt away
+        done["price"] = {fact: value for fact, value in done["price"].items() if fact != "cache_write"}
     done.pop("name", None)
     return clean(done)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from llmkit.catalog.store import Catalog
     from llmkit.values.price import Price
+    from llmkit.values.usage import Usage
 
 UNITS = 10**12
 """Units in a US dollar, as in :mod:`llmkit.values.price`, which is not needed before somebody asks for a cost."""
@@ -54,7 +55,7 @@ class Pricer:
         """The same in units of 10^-12 US dollars, for sums."""
         if self._stated is not None and (stated := stated_units(self._stated, answer.raw)) is not None:
             return stated
-        usage = answer.usage
+        usage = billed(answer.raw) if self._provider == "cohere" else answer.usage
         if usage is None:
             return None
         try:
@@ -63,7 +64,10 @@ class Pricer:
             price = self._price(answer.model)
         if price is None or (_has_kinds(price) and other_kinds(answer.raw, price)):
             return None
-        return price.units(usage)
+        units = price.units(usage)
+        if units is not None and self._provider == "anthropic" and usage.cache_write_tokens:
+            units += long_writes(answer.raw, price)
+        return units
 
     def price(self, model: str | None = None) -> Price | None:
         """The price that counts for an answer of ``model``: its own, or else that of the model that was asked for.
@@ -103,6 +107,38 @@ def stated_units(where: tuple[tuple[str, ...], int], raw: Any) -> int | None:
     if not 0 <= value * scale < 10**9 * UNITS:  # NaN is not either
         return None
     return int((Decimal(str(value)) * scale).to_integral_value())
+
+
+def billed(raw: Any) -> Usage | None:
+    """The tokens that Cohere charges for: ``billed_units``, which leave out what it adds to prompt and answer itself.
+
+    https://docs.cohere.com/v2/docs/how-does-cohere-pricing-work
+    """
+    from llmkit.values.usage import Usage, tokens
+
+    whole = raw.get("delta", raw) if isinstance(raw, Mapping) else None
+    usage = (whole.get("usage") or whole.get("meta")) if isinstance(whole, Mapping) else None
+    units = usage.get("billed_units") if isinstance(usage, Mapping) else None
+    if not isinstance(units, Mapping) or units.get("images") or units.get("image_tokens"):
+        return None
+    try:
+        read, written = tokens(units.get("input_tokens")), tokens(units.get("output_tokens"))
+    except ValueError:
+        return None
+    return Usage(read, written, read + written)
+
+
+def long_writes(raw: Any, price: Price) -> int:
+    """What Anthropic charges more for prompt that it keeps for an hour: usage counts it with what it keeps for five minutes.
+
+    https://platform.claude.com/docs/en/build-with-claude/prompt-caching#pricing
+    """
+    usage = raw.get("usage") if isinstance(raw, Mapping) else None
+    kept = usage.get("cache_creation") if isinstance(usage, Mapping) else None
+    count = kept.get("ephemeral_1h_input_tokens") if isinstance(kept, Mapping) else None
+    if type(count) is not int or count <= 0 or price.cache_write_1h is None or price.cache_write is None:
+        return 0
+    return count * max(0, price.cache_write_1h - price.cache_write)
 
 
 def _has_kinds(price: Price) -> bool:

@@ -75,6 +75,7 @@ def _plain(made: cattrs.Converter) -> None:
     made.register_structure_hook(bytes, lambda text, _: base64.b64decode(text, validate=True))
     made.register_unstructure_hook(Decimal, str)
     made.register_structure_hook(Decimal, lambda text, _: Decimal(text))
+    made.register_unstructure_hook_func(lambda kind: kind == frozenset[str], sorted)
     made.register_unstructure_hook(Secret, _refuse)
     made.register_unstructure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, LLMError), _error_facts)
     made.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, LLMError), _error)

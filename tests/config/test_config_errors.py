@@ -18,7 +18,7 @@ GOLDEN = [
     ("[setings]", "1:1: setings: unknown key; did you mean 'settings'?"),
     (
         "zzz = 1",
-        "1:1: zzz: unknown key; expected one of: executors, instances, llm_client, logging, providers, settings, tasks",
+        "1:1: zzz: unknown key; expected one of: executors, instances, llm_client, logging, models, providers, settings, tasks",
     ),
     ("settings = 3", "1:1: settings: expected a table, got 3"),
     ("instances = [1]", "1:1: instances: expected an array of tables, got an array"),
