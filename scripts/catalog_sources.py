@@ -83,7 +83,7 @@ GENAI_RATES = {
     "image_input": "input_image_mtok",
     "image_output": "output_image_mtok",
 }
-TIERED = ("input", "output", "cache_read", "cache_write", "reasoning")
+TIERED = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")
 TIER = re.compile(r"^(input_cost_per_token|output_cost_per_token)_above_(\d+)k_tokens$")
 
 

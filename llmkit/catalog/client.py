@@ -72,7 +72,7 @@ class AboutModels:
 
     def find_alternative_model(self, model: str, reason: str = "unavailable") -> ModelInfo | None:
         """A model of another enabled instance to use in the place of ``model``; see
-        :func:`llmkit.find_alternative_model`.
+        :func:`llmkit.catalog.select.find_alternative_model`.
 
         :raises InvalidRequestError: for a reason that there is not.
         """
@@ -85,7 +85,7 @@ class AboutModels:
         self, requested: Requested, task_context: Mapping[str, Any] | None = None, strategy: str | None = None
     ) -> Selection:
         """Which of the enabled instances a call would ask, and which it would turn to, as data; nothing is sent. See
-        :func:`llmkit.select_models`.
+        :func:`llmkit.catalog.select.select_models`.
 
         :raises InvalidRequestError: if no instance's model is known to have what is asked for.
         """

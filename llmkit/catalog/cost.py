@@ -66,7 +66,7 @@ class Pricer:
             return None
         units = price.units(usage)
         if units is not None and self._provider == "anthropic" and usage.cache_write_tokens:
-            units += long_writes(answer.raw, price)
+            units += long_writes(answer.raw, price.at(usage.prompt_tokens))
         return units
 
     def price(self, model: str | None = None) -> Price | None:

@@ -31,7 +31,7 @@ CONTEXT_WORDS = ("capabilities", "min_context", "min_output", "provider", "categ
 
 @attrs.frozen(eq=False, repr=False)
 class Selection(Value):
-    """Models in the order in which they are to be asked, as data: :attr:`primary`, then :attr:`fallbacks`."""
+    """Models in the order in which they are to be asked, as data: ``primary``, then ``fallbacks``."""
 
     primary: str
     """``provider/model``, or the name of an instance."""

@@ -145,6 +145,7 @@ class ModelRequest(Value):
 
 
 Requested = Union[str, ModelRequest]
+"""A model's name, a word of :data:`~llmkit.values.calls.MODEL_WORDS`, or a :class:`ModelRequest`."""
 
 
 def is_request(requested: object) -> bool:

@@ -118,37 +118,39 @@ class Price(Value):
         input, output, first = known
         prompt = usage.prompt_tokens
         if first is not None and prompt > first:
-            return self._at(self._tier(prompt), usage)
+            return _units(self.at(prompt), usage)
         if usage.cache_read_tokens or usage.cache_write_tokens or self.reasoning is not None:
-            return self._at(self, usage)
+            return _units(self, usage)
         return prompt * input + usage.completion_tokens * output
 
-    def _tier(self, prompt: int) -> Price:
-        return next(tier.price for tier in reversed(self.tiers) if prompt > tier.above)
-
-    @staticmethod
-    def _at(price: Price, usage: Usage) -> int | None:
-        read = min(usage.cache_read_tokens, usage.prompt_tokens)
-        written = min(usage.cache_write_tokens, usage.prompt_tokens - read)
-        thought = min(usage.reasoning_tokens, usage.completion_tokens) if price.reasoning is not None else 0
-        total = 0
-        for tokens, each in (
-            (usage.prompt_tokens - read - written, price.input),
-            (read, price.cache_read),
-            (written, price.cache_write),
-            (usage.completion_tokens - thought, price.output),
-            (thought, price.reasoning),
-        ):
-            if tokens:
-                if each is None:
-                    return None
-                total += tokens * each
-        return total
+    def at(self, prompt_tokens: int) -> Price:
+        """What a request with so long a prompt costs: this price, or that of its tier."""
+        return next((tier.price for tier in reversed(self.tiers) if prompt_tokens > tier.above), self)
 
     def cost(self, usage: Usage) -> Decimal | None:
         """What ``usage`` costs in US dollars, exactly; None where a price that it needs is not known."""
         units = self.units(usage)
         return None if units is None else dollars(units)
+
+
+def _units(price: Price, usage: Usage) -> int | None:
+    """Each part of ``usage`` at its own price, tiers left aside."""
+    read = min(usage.cache_read_tokens, usage.prompt_tokens)
+    written = min(usage.cache_write_tokens, usage.prompt_tokens - read)
+    thought = min(usage.reasoning_tokens, usage.completion_tokens) if price.reasoning is not None else 0
+    total = 0
+    for tokens, each in (
+        (usage.prompt_tokens - read - written, price.input),
+        (read, price.cache_read),
+        (written, price.cache_write),
+        (usage.completion_tokens - thought, price.output),
+        (thought, price.reasoning),
+    ):
+        if tokens:
+            if each is None:
+                return None
+            total += tokens * each
+    return total
 
 
 RATES = tuple(field.name for field in attrs.fields(Price) if field.name not in ("tiers", "besides"))

@@ -166,7 +166,7 @@ def test_a_task_s_needs():
 
     assert len(chosen.fallbacks) == 3
     assert all(info.category == "quality" and info.can("vision") and info.context_window >= 500_000 for info in chosen.models)
-    with pytest.raises(InvalidRequestError, match="task_context: expected one of .*did you mean 'min_context'"):
+    with pytest.raises(InvalidRequestError, match=r"task_context: expected one of .*did you mean 'min_context'"):
         select_models("fast", {"min_contxt": 5})
     with pytest.raises(InvalidRequestError, match=r"no model is known to be fast, context of 1,000,000,000 tokens"):
         select_models("fast", {"min_context": 10**9})
