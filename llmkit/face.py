@@ -18,6 +18,7 @@ from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import Strategy
 from llmkit.values.base import Value
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
-    from llmkit.values.completion import ModelInfo
     from llmkit.values.model_requests import ModelRequest
 
 Self = TypeVar("Self", bound="Face")

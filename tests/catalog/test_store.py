@@ -74,7 +74,7 @@ def test_what_is_known_of_a_model():
     assert not info.can("audio")
     assert info.price == Price.of(
         input="0.10", output="0.50", cache_read="0.01", cache_write="0.125", cache_write_1h="0.20", batch_input="0.05",
-        batch_output="0.25", 
+        batch_output="0.25",
         tiers={100_000: Price.of(input="0.50", output="2.50", cache_read="0.05", cache_write="0.625", cache_write_1h=1)},
     )  # fmt: skip
     assert get_model_info("gpt-4o").tokenizer == "o200k_base"
