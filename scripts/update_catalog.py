@@ -68,6 +68,8 @@ UPSTREAM = {"anthropic": "anthropic", "cohere": "cohere", "deepseek": "deepseek"
 """Whose model ``openrouter/<vendor>/...`` is."""
 MOST = 1_000 * 10**6
 """A thousand dollars for a million tokens: a price above it is a slip in the table, such as a price for a thousand tokens."""
+SEARCHES = re.compile(r"sonar|-search|search-|deep-research|online$")
+"""Models that search the web whenever they are called, which costs more than their tokens."""
 COMPARED = ("input", "output", "cache_read", "cache_write")
 
 
@@ -95,6 +97,10 @@ def merged(
     vendor: str, lite: dict[str, Row], entries: list[tuple[dict[str, Any], Row]], today: datetime.date, report: list[str]
 ) -> tuple[dict[str, Row], dict[str, str]]:
     """One vendor's models and other names for them."""
+    if vendor == "xai":  # https://docs.x.ai/developers/models: a prompt of just 200,000 tokens is long already
+        for tiers in [row["price"].get("tiers", {}) for row in lite.values() if "price" in row]:
+            if 200_000 in tiers:
+                tiers[199_999] = tiers.pop(200_000)
     exact: dict[str, tuple[dict[str, Any], Row]] = {}
     for entry, row in entries:
         for name in (entry["id"], *names(entry["match"])):
@@ -155,6 +161,7 @@ def both(model: str, lite: Row, other: Row, report: list[str]) -> Row:
     price = {**two, **one}
     if besides := one.get("besides") or two.get("besides"):
         price["besides"] = besides
+    compare_tiers(model, one, two, report)
     if not differ:
         row["price"] = price
         return row
@@ -175,6 +182,22 @@ def both(model: str, lite: Row, other: Row, report: list[str]) -> Row:
     return row
 
 
+def compare_tiers(model: str, lite: Row, other: Row, report: list[str]) -> None:
+    """Report tiers that the tables do not agree on; litellm's are taken where it has some."""
+    first, second = lite.get("tiers"), other.get("tiers")
+    plain = [
+        {above: {name: tier.get(name) for name in COMPARED[:3]} for above, tier in (tiers or {}).items()}
+        for tiers in (first, second)
+    ]
+    if plain[0] == plain[1]:
+        return
+    if not first or not second:
+        where = "litellm" if first else "genai-prices"
+        report.append(f"  {model}: tiers above {list(first or second or {})} tokens in {where} alone; kept")
+    else:
+        report.append(f"  {model}: tiers above {list(first)} or {list(second)} tokens differ; litellm's kept")
+
+
 def finished(vendor: str, name: str, row: Row) -> Row:
     """A row with what follows from the name."""
     done = dict(row)
@@ -191,6 +214,8 @@ def finished(vendor: str, name: str, row: Row) -> Row:
         done["price"] = {**done["price"], "output": 0}
     if "reasoning" in done.get("price", {}) and done["price"]["reasoning"] == done["price"].get("output"):
         done["price"] = {fact: value for fact, value in done["price"].items() if fact != "reasoning"}
+    if "price" in done and SEARCHES.search(stem):
+        done["price"] = {**done["price"], "besides": done["price"].get("besides", "searches")}
     if done.get("price", {}).get("cache_write") == 0 and done["price"].get("input"):  # a gap: nobody gives the prompt away
         done["price"] = {fact: value for fact, value in done["price"].items() if fact != "cache_write"}
     done.pop("name", None)

@@ -29,6 +29,11 @@ STATED: Mapping[str, tuple[tuple[str, ...], int]] = {
 """Where in its JSON a vendor states the cost of a call, and how many of our units one of its units is."""
 
 
+TIERED = ("anthropic", "azure_openai", "openai")
+USUAL = (None, "auto", "default", "global", "not_available", "standard")
+"""What a vendor says of a call that was served at its usual price."""
+
+
 class Pricer:
     """What the answers of one instance cost. It is made with the instance, and does nothing until it is asked.
 
@@ -63,6 +68,8 @@ class Pricer:
         except KeyError:
             price = self._price(answer.model)
         if price is None or (_has_kinds(price) and other_kinds(answer.raw, price)):
+            return None
+        if self._provider in TIERED and other_tier(answer.raw):
             return None
         units = price.units(usage)
         if units is not None and self._provider == "anthropic" and usage.cache_write_tokens:
@@ -107,6 +114,20 @@ def stated_units(where: tuple[tuple[str, ...], int], raw: Any) -> int | None:
     if not 0 <= value * scale < 10**9 * UNITS:  # NaN is not either
         return None
     return int((Decimal(str(value)) * scale).to_integral_value())
+
+
+def other_tier(raw: Any) -> bool:
+    """Whether an answer says that it was served faster, slower or nearer than usual, at another price.
+
+    https://platform.openai.com/docs/guides/priority-processing, https://platform.claude.com/docs/en/about-claude/pricing
+    """
+    if not isinstance(raw, Mapping):
+        return False
+    usage = raw.get("usage")
+    said = [raw.get("service_tier")]
+    if isinstance(usage, Mapping):
+        said += [usage.get("service_tier"), usage.get("speed"), usage.get("inference_geo")]
+    return any(isinstance(word, str) and word not in USUAL for word in said)
 
 
 def billed(raw: Any) -> Usage | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
-
+"""What to do with a parameter that the vendor does not have."""
 CATEGORIES = ("fast", "balanced", "quality")
 """The vocabulary of :attr:`llmkit.ModelInfo.category`: the small, the middle and the large models of each family."""
 MODEL_WORDS = (*CATEGORIES, "cheapest", "fastest")

@@ -172,7 +172,7 @@ def settled(answer: Any) -> dict[str, Any]:
     return {field.name: getattr(answer, field.name) for field in answer.__attrs_attrs__}
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(slots=False, eq=False, repr=False)
 class ModelInfo(Value):
     """What is known of a model: by its vendor's list, by llmkit's catalogue, or by you. What is not known is None."""
 

@@ -135,22 +135,25 @@ class Price(Value):
 
 def _units(price: Price, usage: Usage) -> int | None:
     """Each part of ``usage`` at its own price, tiers left aside."""
-    read = min(usage.cache_read_tokens, usage.prompt_tokens)
-    written = min(usage.cache_write_tokens, usage.prompt_tokens - read)
-    thought = min(usage.reasoning_tokens, usage.completion_tokens) if price.reasoning is not None else 0
-    total = 0
-    for tokens, each in (
-        (usage.prompt_tokens - read - written, price.input),
-        (read, price.cache_read),
-        (written, price.cache_write),
-        (usage.completion_tokens - thought, price.output),
-        (thought, price.reasoning),
-    ):
-        if tokens:
-            if each is None:
-                return None
-            total += tokens * each
-    return total
+    prompt, answer = usage.prompt_tokens, usage.completion_tokens
+    read = min(usage.cache_read_tokens, prompt)
+    written = min(usage.cache_write_tokens, prompt - read)
+    if price.input is None or price.output is None:
+        return None
+    total = (prompt - read - written) * price.input
+    if read:
+        if price.cache_read is None:
+            return None
+        total += read * price.cache_read
+    if written:
+        if price.cache_write is None:
+            return None
+        total += written * price.cache_write
+    if price.reasoning is not None:
+        thought = min(usage.reasoning_tokens, answer)
+        total += thought * price.reasoning
+        answer -= thought
+    return total + answer * price.output
 
 
 RATES = tuple(field.name for field in attrs.fields(Price) if field.name not in ("tiers", "besides"))

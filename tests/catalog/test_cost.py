@@ -56,6 +56,7 @@ BY_HAND = [
     ("mistral", "ministral-3b-latest", 1000, 1000, 0, 0, "0.0002"),  # 0.10, 0.10
     ("groq", "llama-3.3-70b-versatile", 1000, 1000, 0, 0, "0.00138"),  # 0.59, 0.79
     ("groq", "openai/gpt-oss-120b", 1000, 1000, 512, 0, "0.0007116"),  # 0.15, 0.60, cached 0.075
+    ("xai", "grok-4.3", 200_000, 1000, 0, 0, "0.505"),  # from 200,000 tokens: 2.50, 5
     ("xai", "grok-4.3", 1000, 1000, 100, 0, "0.003645"),  # 1.25, 2.50, cached 0.20
     ("azure_openai", "gpt-4.1-mini-2025-04-14", 1000, 1000, 0, 0, "0.002"),  # 0.40, 1.60
     ("azure_openai", "gpt-4o-mini-2024-07-18", 100, 0, 300, 0, "0.0000075"),  # more cached than there is: all of it at 0.075
@@ -141,6 +142,24 @@ def test_sound_has_another_price_than_text(provider: str, model: str, raw: Any):
     """Usage does not tell how much of it was sound, so there is no cost, rather than a wrong one."""
     assert answer_cost(provider, model, Usage(10, 100), raw) is None
     assert answer_cost(provider, model, Usage(10, 100), {"usage": {"completion_tokens_details": {"audio_tokens": 0}}}) is not None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "raw"),
+    [
+        ("openai", "gpt-4o", {"service_tier": "priority"}),
+        ("openai", "gpt-5", {"service_tier": "flex"}),
+        ("azure_openai", "gpt-4o", {"service_tier": "priority"}),
+        ("anthropic", "claude-opus-4-7", {"usage": {"speed": "fast"}}),
+        ("anthropic", "claude-opus-4-7", {"usage": {"inference_geo": "us"}}),
+        ("anthropic", "claude-opus-4-7", {"usage": {"service_tier": "batch"}}),
+    ],
+)
+def test_another_tier_has_another_price(provider: str, model: str, raw: Any):
+    usual = {"service_tier": "default", "usage": {"service_tier": "standard", "inference_geo": "global", "speed": "standard"}}
+
+    assert answer_cost(provider, model, Usage(10, 10), raw) is None
+    assert answer_cost(provider, model, Usage(10, 10), usual) is not None
 
 
 def test_the_price_is_that_of_the_model_that_answered():
