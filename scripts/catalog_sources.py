@@ -218,17 +218,7 @@ def evaluated(node: Any) -> Any:
 
 def genai_row(entry: dict[str, Any], today: datetime.date) -> Row:
     """One of genai-prices' entries as a row: the price that is valid today."""
-    prices = entry["prices"]
-    besides = None
-    if isinstance(prices, list):
-        valid = {}
-        for step in prices:
-            rule = step.get("constraint") or {}
-            if rule.get("is") == "TimeOfDateConstraint":
-                besides = "time of day"
-            elif rule.get("start_date", today) <= today:
-                valid = step["prices"]
-        prices = valid
+    prices, besides = valid_price(entry["prices"], today)
     if prices.get("requests_kcount"):
         besides = "requests"
     price: Row = {}
@@ -246,7 +236,8 @@ def genai_row(entry: dict[str, Any], today: datetime.date) -> Row:
                 value = variant["prices"].get(field)
                 price[name] = millionths(value) if isinstance(value, Decimal) else None
     if tiers:
-        price["tiers"] = {above: clean(tier) for above, tier in sorted(tiers.items())}
+        base = {name: price[name] for name in TIERED}  # what has no tier of its own costs the same at any length
+        price["tiers"] = {above: clean({**base, **tier}) for above, tier in sorted(tiers.items())}
     price["besides"] = besides
     return clean(
         {
@@ -255,6 +246,20 @@ def genai_row(entry: dict[str, Any], today: datetime.date) -> Row:
             "price": clean(price) if price.get("input") is not None else None,
         }
     )
+
+
+def valid_price(prices: Any, today: datetime.date) -> tuple[dict[str, Any], str | None]:
+    """The price that is valid today, and what it depends on beside tokens."""
+    if not isinstance(prices, list):
+        return prices, None
+    besides, valid = None, {}
+    for step in prices:
+        rule = step.get("constraint") or {}
+        if rule.get("is") == "TimeOfDateConstraint":
+            besides = "time of day"
+        elif rule.get("start_date", today) <= today:
+            valid = step["prices"]
+    return valid, besides
 
 
 def matches(clause: dict[str, Any], model: str) -> bool:

@@ -111,7 +111,24 @@ def merged(
         models[name] = row if found is None else both(f"{vendor}/{name}", row, found[1], report)
         if found is None or "price" not in found[1]:
             doubt_nothing(models[name])
-    taken = {id(exact[name][0]) for name in models if name in exact}
+    aliases = added(vendor, entries, models, {id(exact[name][0]) for name in models if name in exact})
+    for name, row in models.items():
+        if any(isinstance(rate, int) and rate > MOST for rate in row.get("price", {}).values()):
+            high = row.pop("price")["input"] / 1e6
+            report.append(f"  {vendor}/{name}: {high:g} dollars for a million tokens; not believed, left out")
+    kept = {name: finished(vendor, name, row) for name, row in models.items() if not long_gone(row, today)}
+    kept = {name: row for name, row in kept.items() if not repeats(name, row, kept)}
+    good = {name: target for name, target in aliases.items() if target in kept and name not in kept and name != target}
+    return dict(sorted(kept.items())), dict(sorted(good.items()))
+
+
+def added(
+    vendor: str, entries: list[tuple[dict[str, Any], Row]], models: dict[str, Row], taken: set[int]
+) -> dict[str, str]:
+    """Add to ``models`` what genai-prices alone has; gives the other names that its entries are for.
+
+    :param taken: the ids of the entries that were merged with a row of litellm's.
+    """
     aliases = dict(ALIASES.get(vendor, {}))
     for entry, row in entries:
         own = entry["id"]
@@ -127,14 +144,7 @@ def merged(
         for name in names(entry["match"]):
             if target is not None and name != target and name not in models and not name.endswith((":free", ":beta")):
                 aliases.setdefault(name, target)
-    for name, row in models.items():
-        if any(isinstance(rate, int) and rate > MOST for rate in row.get("price", {}).values()):
-            high = row.pop("price")["input"] / 1e6
-            report.append(f"  {vendor}/{name}: {high:g} dollars for a million tokens; not believed, left out")
-    kept = {name: finished(vendor, name, row) for name, row in models.items() if not long_gone(row, today)}
-    kept = {name: row for name, row in kept.items() if not repeats(name, row, kept)}
-    good = {name: target for name, target in aliases.items() if target in kept and name not in kept and name != target}
-    return dict(sorted(kept.items())), dict(sorted(good.items()))
+    return aliases
 
 
 def doubt_nothing(row: Row) -> None:

@@ -185,32 +185,42 @@ def select_models(
     :param candidates: names, each with what is known of its model; default the catalogue's models that serve today.
     :raises InvalidRequestError: if no model has what is asked for, or a word is not one of those there are.
     """
-    context = dict(task_context or {})
-    for name in context:
-        one_of("task_context", name, CONTEXT_WORDS)
-    if candidates is None:
-        candidates = _whole(catalog)
-    known = dict(candidates)
-    named = None if is_request(requested) else requested
-    wanted = ModelRequest() if named is not None else as_request(requested)
-    words = frozenset(wanted.capabilities) | ModelRequest(capabilities=context.pop("capabilities", ())).capabilities
-    wanted = attrs.evolve(wanted, capabilities=words, **context)
+    known = dict(_whole(catalog) if candidates is None else candidates)
+    named = requested if isinstance(requested, str) and not is_request(requested) else None
+    wanted = _within_task(ModelRequest() if named is not None else as_request(requested), task_context or {})
     names = resolve(wanted, known.items(), strategy)
     order = strategy or wanted.order or ORDERS.get(wanted.category or "", "cheapest")
-    if isinstance(named, str):
-        first = _spelled(named, known, catalog)
-        names = [name for name in names if name != first]
-        order = f"named, then {order}"
-        if strategy is None and (info := known.get(first) or catalog.get(first)) is not None:
-            order = "named, then the nearest"
-            near = [(name, other) for name in names if (other := known[name]) is not None and _replaces(other, info, "unavailable")]
-            names = [name for name, other in sorted(near, key=lambda pair: _distance(pair[1], info, "unavailable"))]
-        names = [first, *names]
+    if named is not None:
+        names, order = _after_named(named, names, known, catalog, None if strategy is None else order)
     if not names:
         raise InvalidRequestError(f"model: no model is known to be {in_words(wanted)}")
     chosen = names[: fallbacks + 1]
     models = tuple([known.get(name) or catalog.get(name) for name in chosen])
     return Selection(chosen[0], tuple(chosen[1:]), str(named or in_words(wanted)), order, models)
+
+
+def _within_task(wanted: ModelRequest, context: Mapping[str, Any]) -> ModelRequest:
+    """A request with what its task needs beside."""
+    for name in context:
+        one_of("task_context", name, CONTEXT_WORDS)
+    needs = dict(context)
+    words = ModelRequest(capabilities=needs.pop("capabilities", ())).capabilities
+    return attrs.evolve(wanted, capabilities=wanted.capabilities | words, **needs)
+
+
+def _after_named(
+    named: str, names: list[str], known: Mapping[str, ModelInfo | None], catalog: Catalog, order: str | None
+) -> tuple[list[str], str]:
+    """The model of that name, then the others: in their order where one was asked for, else those that can stand in for it, the
+    nearest first."""
+    first = _spelled(named, known, catalog)
+    others = [name for name in names if name != first]
+    info = known.get(first) or catalog.get(first)
+    if order is not None or info is None:
+        return [first, *others], f"named, then {order or 'cheapest'}"
+    near = [(name, other) for name in others if (other := known[name]) is not None and _replaces(other, info, "unavailable")]
+    near.sort(key=lambda pair: _distance(pair[1], info, "unavailable"))
+    return [first, *[name for name, _ in near]], "named, then the nearest"
 
 
 def _whole(catalog: Catalog) -> list[tuple[str, Optional[ModelInfo]]]:

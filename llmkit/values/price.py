@@ -125,7 +125,12 @@ class Price(Value):
 
     def at(self, prompt_tokens: int) -> Price:
         """What a request with so long a prompt costs: this price, or that of its tier."""
-        return next((tier.price for tier in reversed(self.tiers) if prompt_tokens > tier.above), self)
+        price = self
+        for tier in self.tiers:
+            if prompt_tokens <= tier.above:
+                break
+            price = tier.price
+        return price
 
     def cost(self, usage: Usage) -> Decimal | None:
         """What ``usage`` costs in US dollars, exactly; None where a price that it needs is not known."""
@@ -135,25 +140,27 @@ class Price(Value):
 
 def _units(price: Price, usage: Usage) -> int | None:
     """Each part of ``usage`` at its own price, tiers left aside."""
-    prompt, answer = usage.prompt_tokens, usage.completion_tokens
-    read = min(usage.cache_read_tokens, prompt)
-    written = min(usage.cache_write_tokens, prompt - read)
+    fresh, answer = usage.prompt_tokens, usage.completion_tokens
     if price.input is None or price.output is None:
         return None
-    total = (prompt - read - written) * price.input
-    if read:
+    total = 0
+    if (read := usage.cache_read_tokens) and fresh:
         if price.cache_read is None:
             return None
-        total += read * price.cache_read
-    if written:
+        read = fresh if read > fresh else read
+        total = read * price.cache_read
+        fresh -= read
+    if (written := usage.cache_write_tokens) and fresh:
         if price.cache_write is None:
             return None
+        written = fresh if written > fresh else written
         total += written * price.cache_write
+        fresh -= written
     if price.reasoning is not None:
         thought = min(usage.reasoning_tokens, answer)
         total += thought * price.reasoning
         answer -= thought
-    return total + answer * price.output
+    return total + fresh * price.input + answer * price.output
 
 
 RATES = tuple(field.name for field in attrs.fields(Price) if field.name not in ("tiers", "besides"))
