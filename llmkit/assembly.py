@@ -106,6 +106,7 @@ class Core:
         self.ledger = Ledger()
         self._own_models = own_models(models, self.hooks.registered["models"])
         self._catalog: Catalog | None = None
+        self._catalog_read = False
         tasks = listed("tasks", tasks, Task)
         self.router = Router(self._strategy(strategy), tasks, whole("max_pending", max_pending), self.find_model)
         for instance in listed("instances", instances, Instance):
@@ -145,6 +146,8 @@ class Core:
             pricer = Pricer(lambda: self.catalog, provider.name, instance.model)
             instance = attrs.evolve(instance, name=name)
             route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
+            if self._catalog_read:
+                self.catalog.load([provider.name])
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
@@ -202,13 +205,19 @@ class Core:
 
     @property
     def catalog(self) -> Catalog:
-        """The catalogue of models, with the client's own over it; made when it is first asked for."""
+        """The catalogue of models, with the client's own over it; made when it is first asked for. No lock is taken, since the
+        router asks under its own; two that are made at once are alike."""
         if self._catalog is None:
             from llmkit.catalog.store import Catalog
 
-            with self._lock:
-                self._catalog = self._catalog or Catalog(self._own_models)
+            self._catalog = Catalog(self._own_models)
         return self._catalog
+
+    def _read_catalog(self) -> None:
+        """Read the files of the instances' vendors before the router asks, so that none is read under its lock."""
+        if not self._catalog_read:
+            self.catalog.load({route.provider.name for route in self.router.routes()})
+            self._catalog_read = True
 
     def find_model(self, provider: str, model: str) -> ModelInfo | None:
         """What is known of a provider's model."""
@@ -233,13 +242,15 @@ class Core:
         :raises ConfigError: if there is none and none can be made.
         """
         if not isinstance(model, str):
+            self._read_catalog()
             return model
         known = self._ready.get(model)
         if known is not None:
             return known
+        if model in MODEL_WORDS:
+            self._read_catalog()
+            return model
         with self._lock:
-            if model in MODEL_WORDS and not any(route.serves(model) for route in self.router.routes()):
-                return model
             provider, bare = split_model(model, REGISTRY.names())
             own = model if provider is None else f"{provider}/{bare}"
             names = [name for name in (model, own) if any(route.serves(name) for route in self.router.routes())]

@@ -75,6 +75,11 @@ class Catalog:
         found = [info for vendor in self.providers() if (info := self.find(vendor, bare)) is not None]
         return found[0] if len(found) == 1 else None
 
+    def load(self, providers: Iterable[str]) -> None:
+        """Read the files of these providers, unless they are read."""
+        for provider in providers:
+            self._data(provider)
+
     # ------------------------------------------------------------------------------------------- many
 
     def providers(self) -> tuple[str, ...]:

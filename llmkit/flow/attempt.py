@@ -250,5 +250,5 @@ def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, fir
         timing=Timing(now - trail.started, trail.queued, first_event),
         _pricer=route.pricer,
     )
-    if facts["cost"] is None:
-        del facts["cost"]
+    if facts.get("cost") is None:
+        facts.pop("cost", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from llmkit import ConfigError, Instance, ModelInfo, ModelRequest, Price, Selection, Task, select_models
 from llmkit.errors import InvalidRequestError
+from llmkit.testing import ScriptedRuntime
 from llmkit.values.calls import CATEGORIES, MODEL_WORDS, ChatCall, Deadline
 from llmkit.values.model_requests import CAPABILITIES, SCORES, is_request, ranked, resolve
 from llmkit.wire.codec import from_json, to_json
 from llmkit.wire.http import HttpReply
-from tests.support.colours import chat, refusal
+from tests.support.colours import ScriptedClient, chat, refusal
 
 
 def model(
@@ -266,3 +268,28 @@ def test_requests_survive_json():
     call = ChatCall(deadline=Deadline(1.0, 1.0), messages=(), model=ModelRequest(capabilities=["tools"], min_context=5))
 
     assert from_json(to_json(call), ChatCall) == call
+
+
+def test_an_instance_that_joins_later_is_chosen_too(colour: Any):
+    made = colour.scripted(lambda request: chat(), [GPT4O])
+
+    assert made.generate("Hi", model="cheapest").instance == "big"
+    made.add_instance(NANO)
+    assert made.generate("Hi", model="cheapest").instance == "openai/gpt-4.1-nano"
+    made.remove_instance("openai/gpt-4.1-nano")
+    assert made.generate("Hi", model="cheapest").instance == "big"
+
+
+def test_threads_that_choose_while_instances_come_and_go():
+    """The router asks the catalogue under its own lock, and the catalogue asks nobody: no two locks wait for each other."""
+    made = ScriptedClient(ScriptedRuntime(lambda request: chat()), [GPT4O, MINI])
+
+    def choose(number: int) -> str:
+        if number % 10 == 0:
+            name = made.add_instance(Instance("groq", "llama-3.1-8b-instant", api_key="k", name=f"more{number}"))
+            made.remove_instance(name)
+        return str(made.generate("Hi", model=["cheapest", "balanced", ModelRequest(capabilities=["vision"])][number % 3]).cost)
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(choose, range(200), timeout=60))
+    assert len(answers) == 200
