@@ -11,12 +11,14 @@ import attrs
 
 from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
 from llmkit.assembly import Core
+from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import Instance, Task, Timeouts
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.model_requests import ModelRequest
 
 Self = TypeVar("Self", bound="Face")
 
@@ -43,7 +46,7 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face:
+class Face(AboutModels):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -75,6 +78,7 @@ class Face:
     :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
         never.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
     """
@@ -111,6 +115,7 @@ class Face:
         default_model: str | None = None,
         hedge: HedgeLike | None = None,
         plugins: Iterable[Any] | None = None,
+        models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
         backoff = (
@@ -145,6 +150,7 @@ class Face:
             hedge=hedge,
             plugins=plugins,
             environ=environ,
+            models=models,
         )
         self._join(core)
 
@@ -344,7 +350,7 @@ class Face:
         return self._chat_call(request, {})
 
     def _embed_call(
-        self, texts: str | Sequence[str], model: str | None, instance: str | None, given: Mapping[str, Any]
+        self, texts: str | Sequence[str], model: str | ModelRequest | None, instance: str | None, given: Mapping[str, Any]
     ) -> EmbedCall:
         check_embed({"model": model, "instance": instance, **given})
         listed = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Sequence) else ()
@@ -353,7 +359,7 @@ class Face:
         if model is None and instance is None:
             model = self._core.default_model
         if model is not None:
-            model = self._core.ensure(model)
+            model = for_embeddings(self._core.ensure(model))
         return EmbedCall(
             deadline=self._deadline(given.get("timeout")),
             model=model,

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from llmkit.policy.strategies import ALIASES
+from llmkit.values.completion import ModelInfo
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 
@@ -105,6 +106,8 @@ class Settings:
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None
     """The model of calls that name none, as ``provider/model``."""
+    models: tuple[ModelInfo, ...] = ()
+    """Facts about models, over the catalogue's."""
 
     logging: Logging | None = None
     """For the client to apply; no keyword argument."""

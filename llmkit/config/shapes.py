@@ -40,6 +40,7 @@ TOP: Mapping[str, checks.Kind] = {
     "llm_client": checks.TABLE,
     "executors": checks.TABLE,
     "logging": checks.TABLE,
+    "models": checks.TABLE,
 }
 SETTINGS: Mapping[str, checks.Kind] = {
     "strategy": checks.TEXT,
@@ -156,6 +157,10 @@ class Reader:
             self._executors(("executors",), tables["executors"], fields)
         if "logging" in tables:
             fields["logging"] = self._logging(("logging",), tables["logging"])
+        if "models" in tables:
+            from llmkit.config.models import read_models
+
+            fields["models"] = read_models(self.problems, tables["models"], self.known)
         self._fallbacks(fields)
         return Settings(instances=tuple(self.instances), tasks=tuple(self.tasks.values()), ignored=tuple(self.ignored), **fields)
 

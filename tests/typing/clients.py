@@ -16,7 +16,9 @@ from llmkit import (
     LLMError,
     Message,
     ModelInfo,
+    ModelRequest,
     Request,
+    Selection,
     Task,
     Timeouts,
     Tool,
@@ -37,6 +39,10 @@ def sync(client: Client) -> None:
     for result in client.batch(["one", Request("two", max_tokens=3)], concurrency=2):
         text = str(result) if isinstance(result, LLMError) else result.text
         assert_type(text, str)
+    client.generate("Hi", model="cheapest", task=None)
+    client.generate("Hi", model=ModelRequest(capabilities=["tools"], min_context=100_000))
+    assert_type(client.select_models("fast"), Selection)
+    assert_type(client.get_model_info("gpt-4o"), ModelInfo | None)
     assert_type(client.embed(["one", "two"], model="openai/text-embedding-3-small"), Embeddings)
     assert_type(client.list_models(), list[ModelInfo])
     assert_type(client.get_provider_count(), int)
