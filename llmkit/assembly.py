@@ -36,6 +36,8 @@ from llmkit.wire.redact import describe
 if TYPE_CHECKING:
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.fallbacks import FallbackPlan
+    from llmkit.values.tickets import TicketStore
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -68,6 +70,8 @@ class Core:
         breaker: bool | BreakerSettings | None,
         retry_budget: float | None,
         fallbacks: Sequence[str],
+        plan: Mapping[str, Any],
+        queue: Any,
         proxy: str | None,
         pool_size: int | None,
         verify: bool | str,
@@ -84,6 +88,7 @@ class Core:
         self._lock = threading.RLock()
         self._ready: dict[str, str] = {}
         self.retries = check_retries(retries)
+        self.plan: FallbackPlan | None = None
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
         self.timeout = positive("timeout", timeout)
@@ -117,11 +122,13 @@ class Core:
             self.add(instance)
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
+        self.plan = self.make_plan(plan) if any([given is not None for given in plan.values()]) else None
+        self._queue = check_queue(queue)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
+        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, self.tickets)
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -254,6 +261,26 @@ class Core:
         roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
         return list(reversed(roots.values()))
 
+    # ------------------------------------------------------------------------------------------- fallbacks, queue
+
+    def make_plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        """What a call does when nothing has served it: the client's plan with what ``given`` says in its place.
+
+        :raises ConfigError: if a value is wrong.
+        """
+        from llmkit.policy.fallbacks import make_plan
+
+        return make_plan(self.plan, given, self.ensure)
+
+    def tickets(self) -> TicketStore:
+        """The queue, of the path that was set or the default one. Nothing is opened yet."""
+        with self._lock:
+            if self._queue is None or isinstance(self._queue, (str, os.PathLike)):
+                from llmkit.transports.tickets import SqliteTickets, default_path
+
+                self._queue = SqliteTickets(self._queue or default_path(self._environ()))
+            return self._queue  # type: ignore[no-any-return]
+
     # ------------------------------------------------------------------------------------------- the rest
 
     def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
@@ -278,6 +305,17 @@ class Core:
 def named(instance: Instance) -> str:
     """An instance as errors name it."""
     return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+
+
+def check_queue(queue: Any) -> Any:
+    """``queue`` if it is a path, a store of tickets, or None.
+
+    :raises ConfigError: if it is something else.
+    """
+    methods = ("put", "claim", "finish", "fail", "give_back", "find", "get", "count", "cancel", "purge")
+    if queue is None or (isinstance(queue, (str, os.PathLike)) and os.fspath(queue)) or all([hasattr(queue, n) for n in methods]):
+        return queue
+    raise ConfigError(f"queue: expected a path, or an object with the methods of a TicketStore, got {shown(queue)}")
 
 
 def check_bundle(path: str) -> None:

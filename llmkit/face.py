@@ -11,7 +11,7 @@ import attrs
 
 from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive, whole
 from llmkit.assembly import Core
-from llmkit.errors import InvalidRequestError, shown
+from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.fallbacks import FallbackLike, FallbackPlan
+    from llmkit.values.tickets import TicketStore
 
+_PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
 Self = TypeVar("Self", bound="Face")
 
 
@@ -66,6 +69,11 @@ class Face:
     :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
         Default 0.1; None for no limit.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
+    :param fallback: what to do when those cannot either: ``"queue"``, ``"reject"``, or steps of :mod:`llmkit.values.fallbacks`.
+    :param context_fallbacks: models for a prompt that is too long for the call's own.
+    :param refusal_fallbacks: models for a prompt that a vendor's content policy refuses.
+    :param queue: path of the queue's file, or a :class:`~llmkit.values.tickets.TicketStore`. Default ``llmkit/queue.sqlite`` in the
+        user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
     :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
     :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
@@ -101,6 +109,10 @@ class Face:
         breaker: bool | BreakerSettings | None = True,
         retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
+        fallback: FallbackLike | None = None,
+        context_fallbacks: Sequence[str] | None = None,
+        refusal_fallbacks: Sequence[str] | None = None,
+        queue: str | Path | TicketStore | None = None,
         proxy: str | None = None,
         pool_size: int | None = None,
         verify: bool | str = True,
@@ -133,6 +145,8 @@ class Face:
             breaker=breaker,
             retry_budget=retry_budget,
             fallbacks=fallbacks,
+            plan={"fallback": fallback, "context_fallbacks": context_fallbacks, "refusal_fallbacks": refusal_fallbacks},
+            queue=queue,
             proxy=proxy,
             pool_size=pool_size,
             verify=verify,
@@ -154,6 +168,7 @@ class Face:
             "fallbacks": core.fallbacks,
             "timeouts": core.timeouts,
             "on_unsupported": core.on_unsupported,
+            "plan": core.plan,
         }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
@@ -314,7 +329,21 @@ class Face:
             options=call_options(given),
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
+            plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
+
+    def _plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        try:
+            return self._core.make_plan(given)
+        except ConfigError as problem:
+            said = problem.message
+        raise InvalidRequestError(said)
+
+    def _queued_call(self, call: ChatCall) -> ChatCall:
+        """A call out of the queue, whose models have instances in this client."""
+        ensure = self._core.ensure
+        model = None if call.model is None else ensure(call.model)
+        return attrs.evolve(call, model=model, fallbacks=tuple([ensure(name) for name in call.fallbacks]))
 
     def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
         core = self._core

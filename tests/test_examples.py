@@ -29,6 +29,7 @@ SAYS = {
     "tools.py": ("-> weather({'city': 'Cardiff'})", "It is: rain in Cardiff"),
     "routing.py": ("summary    gpt ", "translate  claude ", "translate  mistral ", "Token Usage"),
     "keys_and_retries.py": ("LLM_RATE_LIMIT", "openai/gpt-4o-mini#1: ", "openai/gpt-4o-mini#2: ", "fetched at try 2"),
+    "fallbacks.py": ("<- degrade: model openai/gpt-4o-mini", "Come back tomorrow. <- reject", "queued: ", "done: The number 2"),
     "batch.py": ("The largest city of Wales? -> The largest city of Wales?", "failed: temperature", "5: ", "Token Usage"),
 }
 

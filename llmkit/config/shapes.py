@@ -56,6 +56,10 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "breaker": checks.FLAG_OR_TABLE,
     "retry_budget": checks.SHARE_OR_FALSE,
     "fallbacks": checks.TEXTS,
+    "fallback": checks.STEPS,
+    "context_fallbacks": checks.TEXTS,
+    "refusal_fallbacks": checks.TEXTS,
+    "queue": checks.TEXT,
     "proxy": checks.TEXT,
     "pool_size": checks.AT_LEAST_ONE,
     "verify": checks.FLAG_OR_TEXT,
@@ -188,10 +192,25 @@ class Reader:
         first, last = good.get("retry_initial_delay"), good.get("retry_max_delay")
         if first is not None and last is not None and first > last:
             self.problems.add((*path, "retry_initial_delay"), "expected at most retry_max_delay")
-        for name in ("fallbacks", "plugins"):
+        for name in ("fallbacks", "context_fallbacks", "refusal_fallbacks", "plugins"):
             if name in good:
                 good[name] = tuple(good[name])
+        if "fallback" in good:
+            good["fallback"] = self._steps((*path, "fallback"), good["fallback"])
         return good
+
+    def _steps(self, path: Path, given: Any) -> tuple[Any, ...]:
+        """The steps of a fallback; a list's mistakes are told one by one."""
+        from llmkit.values.fallbacks import parse_steps
+
+        steps: list[Any] = []
+        for number, step in enumerate(given if isinstance(given, list) else [given]):
+            where: Path = (*path, number) if isinstance(given, list) else path
+            try:
+                steps += parse_steps("fallback", step)
+            except ConfigError as problem:
+                self.problems.add(where, hidden(problem.message.partition(": ")[2]))
+        return tuple(steps)
 
     def _strategy(self, path: Path, name: str) -> str:
         found = strategy_name(name)
@@ -360,6 +379,12 @@ class Reader:
             self._model(path, name)
         if default is not None:
             self._model(("settings", "default_model"), default)
+        for key in ("context_fallbacks", "refusal_fallbacks"):
+            for number, name in enumerate(fields.get(key, ())):
+                self._model(("settings", key, number), name)
+        for step in fields.get("fallback", ()):
+            for name in (*getattr(step, "models", ()), *filter(None, [getattr(step, "model", None)])):
+                self._model(("settings", "fallback"), name)
 
     def _whole_name(self, name: str) -> str:
         """``provider/model`` for every spelling of a model; an instance's name as it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
@@ -13,6 +13,9 @@ from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
+
+if TYPE_CHECKING:
+    from llmkit.values.fallbacks import FallbackPlan
 
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
@@ -79,6 +82,8 @@ class ChatCall(Call[Completion]):
     options: Options = NO_OPTIONS
     stream: bool = False
     on_unsupported: OnUnsupported = "error"
+    plan: FallbackPlan | None = None
+    """What to do when nothing that could serve the call has served it; None for nothing."""
 
     @property
     def streamed(self) -> bool:

@@ -16,7 +16,8 @@ import cattrs
 
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
-from llmkit.values import events, messages
+from llmkit.values import events, fallbacks, messages
+from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.options import ResponseFormat, ToolLike
 from llmkit.values.secret import Secret
@@ -58,9 +59,10 @@ def from_json(data: bytes | str, kind: type[T]) -> T:
 def converter() -> cattrs.Converter:
     """The cattrs converter behind :func:`to_json` and :func:`from_json`."""
     attrs.resolve_types(Completion, localns={"Decimal": Decimal})
+    attrs.resolve_types(ChatCall, localns={"FallbackPlan": fallbacks.FallbackPlan})
     made = cattrs.Converter(forbid_extra_keys=True)
     _plain(made)
-    for union in (messages.Part, events.Event):
+    for union in (messages.Part, events.Event, fallbacks.Step):
         _tagged(made, union)
     _text_or_parts(made)
     _options(made)
