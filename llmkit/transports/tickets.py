@@ -1,6 +1,9 @@
 """The queue's tickets in an SQLite file: one row each, safe with several threads and processes, on the disk before ``put`` returns.
 
-Each operation opens a connection of its own and is one transaction, so nothing is shared between threads or carried over a fork.
+Each operation is one transaction. The threads of a process take turns at one connection, which is closed when none waits for it and
+no claim is held: SQLite's connections must not be carried over a fork (https://www.sqlite.org/howtocorrupt.html, 2.6), and the
+last one to be closed writes the whole WAL back, which costs several times as much as a transaction.
+
 The file is in WAL mode with ``synchronous=FULL``, where a commit has reached the disk when it returns
 (https://www.sqlite.org/pragma.html#pragma_synchronous). WAL needs shared memory, so the file must not lie on a network file
 system (https://www.sqlite.org/wal.html).
@@ -69,6 +72,10 @@ def default_path(environ: Mapping[str, str]) -> Path:
     return folder / "llmkit" / "queue.sqlite"
 
 
+_PARENTS: list[Any] = []
+"""Connections that a forked process has inherited: kept, so that nobody closes them here."""
+
+
 class SqliteTickets:
     """A :class:`~llmkit.values.tickets.TicketStore` in one file.
 
@@ -82,6 +89,13 @@ class SqliteTickets:
         self.lease = lease
         self.busy = busy
         self._claims = _Claims(lease, self._prolong)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._turn = threading.Lock()
+        self._waiting: list[None] = []  # appending and popping are atomic
+        self._connection: sqlite3.Connection | None = None
 
     def __repr__(self) -> str:
         return f"SqliteTickets({self.path!r})"
@@ -94,23 +108,37 @@ class SqliteTickets:
 
         :raises StorageError: for everything that SQLite or the file system can say.
         """
-        connection = None
+        if self._process != os.getpid():
+            _PARENTS.append(self._connection)  # closing it here would harm the parent's
+            self._reset()
         said = ""
-        try:
-            if make or os.path.exists(self.path):
-                connection = self._connect(make)
-                connection.execute("BEGIN" if read else "BEGIN IMMEDIATE")
-            yield connection
-            if connection is not None:
-                connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as problem:
-            said = self._words(problem)
-        finally:
-            if connection is not None:
-                with suppress(sqlite3.Error):
-                    connection.close()  # an open transaction is rolled back
+        whole = False
+        self._waiting.append(None)
+        with self._turn:
+            self._waiting.pop()
+            try:
+                if self._connection is None and (make or os.path.exists(self.path)):
+                    self._connection = self._connect(make)
+                connection = self._connection
+                if connection is not None:
+                    connection.execute("BEGIN" if read else "BEGIN IMMEDIATE")
+                yield connection
+                if connection is not None:
+                    connection.execute("COMMIT")
+                whole = True
+            except (sqlite3.Error, OSError) as problem:
+                said = self._words(problem)
+            finally:
+                if not (whole and (self._waiting or self._claims)):
+                    self._close()
         if said:
             raise StorageError(f"queue {self.path}: cannot {what}: {said}", path=self.path)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()  # an open transaction is rolled back
+            self._connection = None
 
     def _words(self, problem: Exception) -> str:
         if isinstance(problem, OSError):
@@ -119,11 +147,16 @@ class SqliteTickets:
             return f"another process has held it for more than {self.busy:g} s"
         return str(problem)
 
+    def _close_if_idle(self) -> None:
+        with self._turn:
+            if not (self._waiting or self._claims):
+                self._close()
+
     def _connect(self, make: bool) -> sqlite3.Connection:
         if make and not os.path.exists(self.path):
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(self.path, timeout=self.busy, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=self.busy, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA synchronous=FULL")
@@ -192,8 +225,10 @@ class SqliteTickets:
         is not tried again: it may be what kills."""
         claim = secrets.token_hex(8)
         row = None
+        asked = time.monotonic()
         with self._transaction("take a ticket") as connection:
             if connection is not None:
+                now += time.monotonic() - asked  # the lease begins when the file is ours, not when we began to wait for it
                 connection.execute(
                     "UPDATE tickets SET status = 'failed', changed = ?, claim = NULL, lease = NULL, maybe_sent_before = 1,"
                     " why = 'every process that asked it has ended before its answer'"
@@ -246,10 +281,10 @@ class SqliteTickets:
 
     def _settle(self, ticket: Ticket, now: float, changes: str, given: tuple[Any, ...]) -> Ticket | None:
         row = None
+        where = (ticket.id, ticket.claim)
         try:
             with self._transaction("write what became of a ticket") as connection:
                 if connection is not None:
-                    where = (ticket.id, ticket.claim)
                     connection.execute(
                         f"UPDATE tickets SET changed = ?, {changes} WHERE id = ? AND claim = ?", (now, *given, *where)  # noqa: S608
                     )
@@ -257,6 +292,7 @@ class SqliteTickets:
                     connection.execute("UPDATE tickets SET claim = NULL, lease = NULL WHERE id = ? AND claim = ?", where)
         finally:
             self._claims.drop(ticket.claim)
+            self._close_if_idle()
         return None if row is None else attrs.evolve(_ticket(row), claim=None)
 
     def _prolong(self, claims: Collection[str], seconds: float) -> None:
@@ -325,6 +361,9 @@ class _Claims:
         self._changed = threading.Condition()
         self._held: set[str] = set()
         self._thread: threading.Thread | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._held) and self._process == os.getpid()
 
     def hold(self, claim: str) -> None:
         """Prolong ``claim`` from now on."""

@@ -23,6 +23,7 @@ from llmkit.transports.tickets import SqliteTickets
 from tests.support.colours import chat, openai
 
 KILLS = 60
+LEASE = 1.5
 SEED = 5
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and kills")
 
@@ -72,7 +73,7 @@ def put_for_ever(path: str, url: str, round: int) -> None:
 
 
 def store_for(path: str) -> SqliteTickets:
-    return SqliteTickets(path, lease=0.4)
+    return SqliteTickets(path, lease=LEASE)
 
 
 def drain_slowly(path: str, url: str, round: int) -> None:
@@ -170,8 +171,8 @@ def vendor() -> Iterator[Counting]:
 
 
 def test_killed_while_draining(path: str, vendor: Counting):
-    """Two rows of drainers, all killed, at the same queue: each ticket is answered in the end; none was asked twice at once; and one
-    that was asked more than once says that it may have been."""
+    """Two rows of drainers, all killed, at the same queue: each ticket is answered in the end; none was asked twice at once; and
+    one that was asked more than once says that it may have been."""
     url = f"http://127.0.0.1:{vendor.server_address[1]}/v1"
     store = store_for(path)
     with Client([client_of(url)], queue=store, plugins=[], retries=0) as client:
@@ -179,12 +180,12 @@ def test_killed_while_draining(path: str, vendor: Counting):
         both = [kill("drain_slowly", path, url, seed) for seed in (SEED, SEED + 1)]
         deaths = sum(killed(process) for process in both)
         left = store.count()
-        time.sleep(0.5)  # a lease
+        time.sleep(LEASE)
         client.drain_queue(concurrency=20)
         tickets = {ticket.id: ticket for ticket in client.tickets(limit=1000)}
 
     assert deaths == 2 * KILLS
-    assert left[TicketStatus.DONE] > KILLS / 2
+    assert left[TicketStatus.DONE] > 0
     assert tickets.keys() == put.keys()
     assert {ticket.status for ticket in tickets.values()} == {TicketStatus.DONE}
     assert all(ticket.completion.text == f"to {put[id]}" for id, ticket in tickets.items() if ticket.completion)
@@ -199,10 +200,10 @@ def test_killed_while_draining(path: str, vendor: Counting):
 def test_two_living_drainers_share_the_work(path: str, vendor: Counting):
     """Two processes at one queue: each ticket is asked once."""
     url = f"http://127.0.0.1:{vendor.server_address[1]}/v1"
-    with Client([client_of(url)], queue=store_for(path), plugins=[], retries=0) as client:
+    with Client([client_of(url)], queue=path, plugins=[], retries=0) as client:
         put = {client.queue(f"question {number}").id for number in range(100)}
         code = "import sys\nfrom tests.queue.test_kills import *\n"
-        code += "with Client([client_of(sys.argv[2])], queue=store_for(sys.argv[1]), plugins=[], retries=0) as client:\n"
+        code += "with Client([client_of(sys.argv[2])], queue=sys.argv[1], plugins=[], retries=0) as client:\n"
         code += "    print(*[ticket.id for ticket in client.drain_queue(concurrency=5)])\n"
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-c", code, path, url]

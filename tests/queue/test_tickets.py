@@ -100,14 +100,14 @@ def test_a_claim_runs_out(path: str):
     first = store.claim(1000.0)
     assert first is not None
     assert other.claim(1029.0) is None
-    second = other.claim(1030.0)
+    second = other.claim(1035.0)
     assert second is not None
     assert (second.id, second.attempts, second.maybe_sent_before) == (first.id, 2, True)
-    assert store.finish(first, ANSWER, 1031.0) is None
-    assert store.fail(first, RateLimitError("x"), 1031.0, None) is None
-    store.give_back(first, 1031.0, True)
+    assert store.finish(first, ANSWER, 1036.0) is None
+    assert store.fail(first, RateLimitError("x"), 1036.0, None) is None
+    store.give_back(first, 1036.0, True)
     assert store.get(first.id).status == "running"  # type: ignore[union-attr]
-    assert other.finish(second, ANSWER, 1032.0) is not None
+    assert other.finish(second, ANSWER, 1037.0) is not None
 
 
 def test_a_ticket_that_kills_is_not_tried_for_ever(path: str):
@@ -385,7 +385,7 @@ class Life(RuleBasedStateMachine):
         import tempfile
 
         self.folder = tempfile.TemporaryDirectory()
-        self.stores = [SqliteTickets(f"{self.folder.name}/queue.sqlite", lease=10.0) for _ in range(2)]
+        self.stores = [SqliteTickets(f"{self.folder.name}/queue.sqlite", lease=1000.0) for _ in range(2)]
         self.now = 1000.0
         self.model: dict[str, dict[str, Any]] = {}
         self.claims: list[tuple[SqliteTickets, Ticket]] = []
@@ -418,7 +418,7 @@ class Life(RuleBasedStateMachine):
                 sent=facts["sent"] or facts["status"] == "running",
                 status="running",
                 attempts=facts["attempts"] + 1,
-                until=self.now + 10,
+                until=self.now + 1000,
                 claim=found.claim,
             )
             self.claims.append((self.stores[which], found))
@@ -446,7 +446,7 @@ class Life(RuleBasedStateMachine):
             facts["status"] = {"finish": "done", "fail": "failed", "again": "queued"}[how]
             facts["again"] = again or self.now
 
-    @rule(seconds=st.sampled_from([1.0, 6.0, 11.0]))
+    @rule(seconds=st.sampled_from([300.0, 650.0, 1100.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
