@@ -135,19 +135,20 @@ def _client(config: str | None, path: str | None) -> Client:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).astimezone().isoformat(" ", "seconds")
+    local = datetime.fromtimestamp(seconds, timezone.utc).astimezone()
+    return f"{local:%Y-%m-%d %H:%M}" if watched() else local.isoformat("T", "seconds")
 
 
 def _table(tickets: Sequence[Ticket]) -> None:
     rows = []
     for ticket in tickets:
         why = " ".join(ticket.why.split())
-        if watched() and len(why) > MOST_WHY:
-            why = f"{why[:MOST_WHY]}…"
         asks = None if ticket.call is None else ticket.call.model or ticket.call.instance or ticket.call.task
         sent = "maybe" if ticket.maybe_sent_before else "no"
-        rows.append([ticket.id, ticket.status, _when(ticket.created), asks, ticket.attempts, sent, why])
-    table(["id", "status", "created", "asks", "attempts", "sent before", "why"], rows, ["attempts"])
+        row = [ticket.id, ticket.status, _when(ticket.created), ticket.attempts, sent]
+        rows.append([*row, why if len(why) <= MOST_WHY else f"{why[:MOST_WHY]}…"] if watched() else [*row, asks, why])
+    columns = ["id", "status", "created", "tries", "sent"]
+    table([*columns, "why"] if watched() else [*columns, "asks", "why"], rows, ["tries"])
 
 
 def _facts(ticket: Ticket) -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
+"""What to do with a parameter that a vendor does not have."""
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -47,7 +47,7 @@ for round in range(int(kills)):
     fatal += os.WIFSIGNALED(os.waitpid(victim, 0)[1])
 print(fatal)
 """
-LONGEST = {"put_for_ever": 0.06, "drain_slowly": 0.15}
+LONGEST = {"put_for_ever": 0.12, "drain_slowly": 0.15}
 """Seconds that a victim lives at most."""
 
 
@@ -109,7 +109,7 @@ def test_killed_while_putting(path: str):
     stored = SqliteTickets(path).find(limit=1_000_000)
     ids = {ticket.key: ticket.id for ticket in stored}
 
-    assert len(told) > KILLS
+    assert len(told) > KILLS / 3
     assert all(ids[name] == id for name, id in told)
     assert len({ticket.id for ticket in stored}) == len(ids) == len(stored)
     assert len(stored) - len({name for name, _ in told}) <= KILLS
