@@ -88,7 +88,7 @@ def test_the_configuration_names_the_queue(program: Program, queue: str, tmp_pat
     """``-c FILE``, and ``-q`` over it; ``fallback`` in it keeps what ``generate`` cannot get."""
     base_url = program.simulator.base_url("openai")
     settings = f'[settings]\nqueue = "{queue}"\nfallback = "queue"\nretries = 0\n'
-    instance = f'[[instances]]\nprovider = "openai"\nmodel = "gpt-4o-mini"\napi_key = "sk-test-0123456789"\nbase_url = "{base_url}"\n'
+    instance = f'[[instances]]\nprovider = "openai"\nmodel = "gpt-4o-mini"\napi_key = "sk-test-0"\nbase_url = "{base_url}"\n'
     config = tmp_path / "llmkit.toml"
     config.write_text(settings + instance, encoding="utf-8")
     assert len(json.loads(program("queue", "list", "--json", "-c", str(config)).stdout)) == 2

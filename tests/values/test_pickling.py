@@ -59,7 +59,10 @@ MESSAGE = Message(
     name="n",
 )
 PLAN = FallbackPlan(
-    steps=(Secondary(["a/b"]), Degrade("a/c", 5, ["tools"]), Queue(1.5, 3), Reject("no")), context=("a/d",), said="x", dropped=("seed",)
+    steps=(Secondary(["a/b"]), Degrade("a/c", 5, ["tools"]), Queue(1.5, 3), Reject("no")),
+    context=("a/d",),
+    said="x",
+    dropped=("seed",),
 )
 CALL = ChatCall(deadline=DEADLINE, messages=(MESSAGE,), options=OPTIONS, stream=True, tags=("a",), plan=PLAN)
 VALUES: list[Any] = [
