@@ -31,9 +31,11 @@ class GivenStream(OpenStream):
 def given_stream(call: ChatCall, answer: Completion) -> GivenStream:
     """``answer`` as a stream of one piece of text."""
     text: list[Event] = [TextDelta(answer.text)] if answer.text else []
+    trail = Trail(call, 0.0)
+    trail.attempts += answer.attempts
     return GivenStream(
         call=call,
-        trail=Trail(call, 0.0, attempts=list(answer.attempts)),
+        trail=trail,
         lease=_NOWHERE,
         body=_NOTHING,
         decoder=_NOTHING,
