@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import attrs
 import pytest
 
 from llmkit import (
+    AsyncClient,
     CallQueued,
     ClientClosedError,
     ContextLengthError,
@@ -21,6 +23,7 @@ from llmkit import (
     StorageError,
     Task,
     Ticket,
+    TicketStatus,
     Timeouts,
     Tool,
 )
@@ -194,6 +197,31 @@ def test_an_interruption_gives_back(colour: Colour, path: str):
     with pytest.raises(KeyboardInterrupt):
         client.drain_queue()
     assert [ticket.status for ticket in client.tickets()] == ["queued"]
+
+
+def test_a_cancelled_task_gives_back(path: str):
+    """Without waiting for the answer; and the claims' thread ends."""
+    store = SqliteTickets(path)
+
+    async def main() -> None:
+        with Simulator(latency=30) as slow:
+            instance = openai(model="gpt-4o-mini", base_url=slow.base_url("openai"))
+            async with AsyncClient([instance], queue=store, plugins=[]) as client:
+                for number in range(3):
+                    await client.queue(str(number))
+                draining = asyncio.create_task(client.drain_queue(concurrency=2))
+                while (await asyncio.to_thread(store.count))[TicketStatus.RUNNING] < 2:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
+                draining.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await draining
+
+    asyncio.run(main())
+    tickets = store.find()
+    assert {(str(ticket.status), ticket.attempts) for ticket in tickets} == {("queued", 0)}
+    assert [ticket.maybe_sent_before for ticket in tickets] == [False, True, True]
+    assert not store._claims
 
 
 def test_an_answer_that_cannot_be_stored_is_given_back(colour: Colour, path: str):
