@@ -89,7 +89,7 @@ async def drain(
 
     async def work(_: int) -> Ticket | None:
         nonlocal dry
-        ticket: Ticket | None = await with_store(kit, lambda store: store.claim(kit.runtime.time()))
+        ticket = await _claimed(kit)
         if ticket is None:
             dry = True
             return None
@@ -104,6 +104,28 @@ async def drain(
             if progress is not None:
                 progress(len(done), ticket)
     return sorted(done, key=lambda ticket: ticket.created)
+
+
+async def _claimed(kit: Kit) -> Ticket | None:
+    """A ticket to ask. Where a task is cancelled meanwhile the claim is made all the same, without it: then whichever of the two
+    comes second gives the ticket back, or this process would hold it for ever."""
+    met: list[Ticket | None] = []
+    now = kit.runtime.time()
+
+    def claim(store: TicketStore) -> Ticket | None:
+        ticket = store.claim(now)
+        met.append(ticket)
+        if ticket is not None and met[0] is not ticket:
+            store.give_back(ticket, now, False)
+        return ticket
+
+    try:
+        return await with_store(kit, claim)  # type: ignore[no-any-return]
+    except BaseException:
+        met.append(None)
+        if met[0] is not None:
+            await _give_back(kit, met[0], sent=False)
+        raise
 
 
 async def _asked(kit: Kit, prepare: Callable[[ChatCall], ChatCall], ticket: Ticket) -> Ticket:
@@ -155,10 +177,10 @@ async def _written(kit: Kit, ticket: Ticket, write: Callable[[TicketStore], Tick
     return attrs.evolve(ticket, error=lost)
 
 
-async def _give_back(kit: Kit, ticket: Ticket) -> None:
+async def _give_back(kit: Kit, ticket: Ticket, sent: bool = True) -> None:
     now = kit.runtime.time()
     try:
-        await with_store(kit, lambda store: store.give_back(ticket, now, True))
+        await with_store(kit, lambda store: store.give_back(ticket, now, sent))
     except StorageError:
         return  # its claim runs out by itself
 

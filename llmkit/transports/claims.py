@@ -1,7 +1,9 @@
-"""A claim on a ticket lives as long as its process: a thread prolongs the leases of those that are held."""
+"""A claim on a ticket lives as long as its process: a thread prolongs the leases of those that are held, and a process that ends in
+good order lets go of them."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
@@ -12,11 +14,18 @@ from llmkit.errors import StorageError
 
 
 class Claims:
-    """The claims this process holds, and the thread that prolongs them while there are any."""
+    """The claims this process holds, and the thread that prolongs them while there are any.
 
-    def __init__(self, lease: float, prolong: Callable[[Collection[str], float], None]) -> None:
+    :param prolong: lets leases run out so many seconds later.
+    :param let_go: ends leases at once.
+    """
+
+    def __init__(
+        self, lease: float, prolong: Callable[[Collection[str], float], None], let_go: Callable[[Collection[str]], None]
+    ) -> None:
         self._lease = lease
         self._prolong = prolong
+        self._let_go = let_go
         self._reset()
 
     def _reset(self) -> None:
@@ -37,6 +46,7 @@ class Claims:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="llmkit-queue", daemon=True)
                 self._thread.start()
+                atexit.register(self._leave)
 
     def drop(self, claim: str | None) -> None:
         """Prolong ``claim`` no more."""
@@ -52,9 +62,16 @@ class Claims:
                 self._changed.wait_for(lambda: not self._held, self._lease / 3)
                 if not self._held:
                     self._thread = None
+                    atexit.unregister(self._leave)
                     return
                 held = tuple(self._held)
             now = time.monotonic()
             with suppress(StorageError):  # the next beat makes up for it
                 self._prolong(held, now - last)
                 last = now
+
+    def _leave(self) -> None:
+        """The process ends, and its calls with it."""
+        if self:
+            with suppress(StorageError):  # then the leases run out
+                self._let_go(tuple(self._held))

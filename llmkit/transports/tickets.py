@@ -89,7 +89,7 @@ class SqliteTickets:
         self.path = os.path.abspath(os.fspath(path))
         self.lease = lease
         self.busy = busy
-        self._claims = Claims(lease, self._prolong)
+        self._claims = Claims(lease, self._prolong, self._let_go)
         self._reset()
 
     def _reset(self) -> None:
@@ -300,8 +300,18 @@ class SqliteTickets:
         """Let leases run out so many seconds later. By how long, not until when: the claimer's clock is another."""
         with self._transaction("prolong a claim") as connection:
             if connection is not None:
-                marks = ", ".join("?" * len(claims))
-                connection.execute(f"UPDATE tickets SET lease = lease + ? WHERE claim IN ({marks})", (seconds, *claims))  # noqa: S608
+                changes = [(seconds, claim) for claim in claims]
+                connection.executemany("UPDATE tickets SET lease = lease + ? WHERE claim = ?", changes)
+
+    def _let_go(self, claims: Collection[str]) -> None:
+        """As :meth:`give_back`, for all that a process holds when it ends."""
+        with self._transaction("give tickets back") as connection:
+            if connection is not None:
+                connection.executemany(
+                    "UPDATE tickets SET status = 'queued', attempts = attempts - 1, maybe_sent_before = 1, claim = NULL,"
+                    " lease = NULL WHERE claim = ?",
+                    [(claim,) for claim in claims],
+                )
 
     # ------------------------------------------------------------------------------------------- looking, tidying
 

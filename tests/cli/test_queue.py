@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from llmkit import CallQueued, Client, Instance
+from llmkit import CallQueued, Client, Instance, TicketStatus
+from llmkit.simulator import Simulator
+from llmkit.transports.tickets import SqliteTickets
 from tests.cli.conftest import PROGRAM, Program, vendor_environment
 from tests.cli.terminal import run
 
@@ -101,6 +106,26 @@ def test_the_configuration_names_the_queue(program: Program, queue: str, tmp_pat
     assert len(json.loads(program("queue", "list", "--json", "-c", str(config)).stdout)) == 3
     checked = json.loads(program("config", "check", "--json", str(config)).stdout)
     assert (checked["settings"]["queue"], checked["settings"]["fallback"]) == (queue, ["queue"])
+
+
+@pytest.mark.parametrize("concurrency", ["1", "4"])
+def test_ctrl_c_gives_back(slow: Simulator, queue: str, concurrency: str):
+    """What was being asked waits again when the program has ended, and says that it may have been sent."""
+    store = SqliteTickets(queue)
+    command = [*PROGRAM, "queue", "drain", "-q", queue, "--concurrency", concurrency]
+    slow.fail("stall:60", vendor="openai", times=2)
+    drain = subprocess.Popen(command, env=vendor_environment(slow), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until = time.monotonic() + 30
+    while not store.count()[TicketStatus.RUNNING] and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    drain.send_signal(signal.SIGINT)
+    out, _ = drain.communicate(timeout=30)
+    slow.heal()
+    assert (drain.returncode, out) == (130, b"")
+    tickets = store.find()
+    assert {(str(ticket.status), ticket.attempts) for ticket in tickets} == {("queued", 0)}
+    assert sum(ticket.maybe_sent_before for ticket in tickets) >= 1
 
 
 def test_on_a_terminal_it_is_a_table(program: Program, queue: str):

@@ -224,6 +224,40 @@ def test_a_cancelled_task_gives_back(path: str):
     assert not store._claims
 
 
+@pytest.mark.parametrize("held", ["before", "after"])
+def test_cancelled_while_it_claims(path: str, held: str):
+    """The claim is made in a thread, which a cancelled task does not wait for: it gives back what nobody takes."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(SqliteTickets):
+        def claim(self, now: float) -> Ticket | None:
+            if held == "before":
+                begun.set()
+                go_on.wait(10)
+            claimed = super().claim(now)
+            if held == "after":
+                begun.set()
+                go_on.wait(10)
+            return claimed
+
+    store = Slow(path)
+
+    async def main() -> None:
+        async with AsyncClient([openai()], queue=store, plugins=[]) as client:
+            await client.queue("Hi")
+            draining = asyncio.create_task(client.drain_queue(concurrency=1))
+            await asyncio.to_thread(begun.wait, 10)
+            draining.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await draining
+            go_on.set()
+
+    asyncio.run(main())
+    (ticket,) = store.find()
+    assert (ticket.status, ticket.attempts, ticket.maybe_sent_before) == ("queued", 0, False)
+    assert not store._claims
+
+
 def test_an_answer_that_cannot_be_stored_is_given_back(colour: Colour, path: str):
     """It was paid for; and the ticket, still running for others, is taken over later."""
 
