@@ -57,7 +57,10 @@ CREATE TABLE tickets (
     error BLOB
 )
 """
-INDEX = "CREATE INDEX tickets_by_status ON tickets (status, number)"
+INDEXES = (
+    "CREATE INDEX tickets_by_status ON tickets (status, number)",
+    "CREATE INDEX tickets_by_claim ON tickets (claim) WHERE claim IS NOT NULL",
+)
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
@@ -189,7 +192,8 @@ class SqliteTickets:
         connection.execute("BEGIN IMMEDIATE")
         if not self._ours(connection):
             connection.execute(TABLE)
-            connection.execute(INDEX)
+            for index in INDEXES:
+                connection.execute(index)
             connection.execute(f"PRAGMA application_id={APPLICATION}")
             connection.execute(f"PRAGMA user_version={SCHEMA}")
         connection.execute("COMMIT")
@@ -204,7 +208,7 @@ class SqliteTickets:
         known = None
         with self._transaction("store a ticket", make=True) as connection:
             assert connection is not None
-            query = "SELECT * FROM tickets WHERE id = ? OR (key IS NOT NULL AND key = ?)"
+            query = "SELECT * FROM tickets WHERE id = ? OR key = ?"  # no key equals none
             known = connection.execute(query, (ticket.id, ticket.key)).fetchone()
             if known is None:
                 connection.execute(
