@@ -146,7 +146,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         """
         from llmkit.flow.queued import drain as drain_tickets
 
-        return await drain_tickets(self._kit, self._queued_call, concurrency, limit, progress)
+        return await drain_tickets(self._kit, self._core.ensured, concurrency, limit, progress)
 
     async def ticket(self, id: str) -> Ticket:
         """A ticket of the queue as it is now.

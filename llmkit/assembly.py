@@ -28,7 +28,7 @@ from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import AnyStrategy, make_strategy
 from llmkit.provider import Provider
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import ChatCall, OnUnsupported
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
@@ -271,6 +271,14 @@ class Core:
         from llmkit.policy.fallbacks import make_plan
 
         return make_plan(self.plan, given, self.ensure)
+
+    def ensured(self, call: ChatCall) -> ChatCall:
+        """A call out of the queue, whose models have instances in this client.
+
+        :raises ConfigError: as :meth:`ensure`.
+        """
+        model = None if call.model is None else self.ensure(call.model)
+        return attrs.evolve(call, model=model, fallbacks=tuple([self.ensure(name) for name in call.fallbacks]))
 
     def tickets(self) -> TicketStore:
         """The queue, of the path that was set or the default one. Nothing is opened yet."""

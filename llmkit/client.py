@@ -147,7 +147,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         """
         from llmkit.flow.queued import drain as drain_tickets
 
-        return finish(drain_tickets(self._kit, self._queued_call, concurrency, limit, progress))
+        return finish(drain_tickets(self._kit, self._core.ensured, concurrency, limit, progress))
 
     def ticket(self, id: str) -> Ticket:
         """A ticket of the queue as it is now.

@@ -339,12 +339,6 @@ class Face:
             said = problem.message
         raise InvalidRequestError(said)
 
-    def _queued_call(self, call: ChatCall) -> ChatCall:
-        """A call out of the queue, whose models have instances in this client."""
-        ensure = self._core.ensure
-        model = None if call.model is None else ensure(call.model)
-        return attrs.evolve(call, model=model, fallbacks=tuple([ensure(name) for name in call.fallbacks]))
-
     def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
         core = self._core
         return core.fallbacks if models is None else tuple([core.ensure(model) for model in models])

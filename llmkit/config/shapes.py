@@ -14,6 +14,7 @@ import attrs
 from llmkit.catalog import provider_for, provider_name, split_model
 from llmkit.config import checks
 from llmkit.config.checks import read, reference
+from llmkit.config.fallbacks import read_steps, step_models
 from llmkit.config.keys import split_keys
 from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, hidden, nearest
@@ -196,21 +197,8 @@ class Reader:
             if name in good:
                 good[name] = tuple(good[name])
         if "fallback" in good:
-            good["fallback"] = self._steps((*path, "fallback"), good["fallback"])
+            good["fallback"] = read_steps(self.problems, (*path, "fallback"), good["fallback"])
         return good
-
-    def _steps(self, path: Path, given: Any) -> tuple[Any, ...]:
-        """The steps of a fallback; a list's mistakes are told one by one."""
-        from llmkit.values.fallbacks import parse_steps
-
-        steps: list[Any] = []
-        for number, step in enumerate(given if isinstance(given, list) else [given]):
-            where: Path = (*path, number) if isinstance(given, list) else path
-            try:
-                steps += parse_steps("fallback", step)
-            except ConfigError as problem:
-                self.problems.add(where, hidden(problem.message.partition(": ")[2]))
-        return tuple(steps)
 
     def _strategy(self, path: Path, name: str) -> str:
         found = strategy_name(name)
@@ -382,9 +370,8 @@ class Reader:
         for key in ("context_fallbacks", "refusal_fallbacks"):
             for number, name in enumerate(fields.get(key, ())):
                 self._model(("settings", key, number), name)
-        for step in fields.get("fallback", ()):
-            for name in (*getattr(step, "models", ()), *filter(None, [getattr(step, "model", None)])):
-                self._model(("settings", "fallback"), name)
+        for name in step_models(fields.get("fallback", ())):
+            self._model(("settings", "fallback"), name)
 
     def _whole_name(self, name: str) -> str:
         """``provider/model`` for every spelling of a model; an instance's name as it is."""
