@@ -20,7 +20,7 @@ import pytest
 
 from llmkit import Client, TicketStatus
 from llmkit.transports.tickets import SqliteTickets
-from tests.support.colours import chat, openai
+from tests.support.colours import Colour, chat, openai
 
 KILLS = 60
 LEASE = 1.5
@@ -55,6 +55,7 @@ def warm_up(path: str) -> None:
     """Import everything, so that the victims need not."""
     import tenacity  # noqa: F401
 
+    import llmkit.transports.aio
     import llmkit.transports.watchdog  # noqa: F401
 
     with Client([openai(model="m")], queue=path, plugins=[]) as client:
@@ -66,10 +67,10 @@ def put_for_ever(path: str, url: str, round: int) -> None:
     """Store tickets under names of this round's own, and tell each that is stored; as a caller who starts again would, first those
     of the round before."""
     said = os.open(f"{path}.told", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    with Client([openai(model="m")], queue=path, plugins=[]) as client:
-        for name in [f"{round - 1}-{number}" for number in range(5)] + [f"{round}-{number}" for number in range(10_000)]:
-            ticket = client.queue(f"prompt {name}", key=name)
-            os.write(said, f"{name} {ticket.id}\n".encode())
+    client = client_for("-", path, round)
+    for name in [f"{round - 1}-{number}" for number in range(5)] + [f"{round}-{number}" for number in range(10_000)]:
+        ticket = client.queue(f"prompt {name}", key=name)
+        os.write(said, f"{name} {ticket.id}\n".encode())
 
 
 def store_for(path: str) -> SqliteTickets:
@@ -77,11 +78,17 @@ def store_for(path: str) -> SqliteTickets:
 
 
 def drain_slowly(path: str, url: str, round: int) -> None:
-    """Drain, in threads and one after the other by turns, until killed."""
-    with Client([client_of(url)], queue=store_for(path), plugins=[], retries=0) as client:
-        while True:
-            client.drain_queue(concurrency=1 + 3 * (round % 2))
-            time.sleep(0.01)
+    """Drain, several at once and one after the other by turns, until killed."""
+    client = client_for(url, store_for(path), round)
+    while True:
+        client.drain_queue(concurrency=1 + 3 * (round // 2 % 2))
+        time.sleep(0.01)
+
+
+def client_for(url: str, queue: Any, round: int) -> Any:
+    """Sync and async by turns."""
+    instance = openai(model="m") if url == "-" else client_of(url)
+    return Colour("async" if round % 2 else "sync").real([instance], queue=queue, retries=0)
 
 
 def client_of(url: str) -> Any:
