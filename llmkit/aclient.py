@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llmkit.errors import LLMError
 from llmkit.face import Face
 from llmkit.flow.ask import ask
+from llmkit.flow.fallback import ask_with_fallback
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
 from llmkit.values.requests import Prompt, Request
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from llmkit.streams import AsyncStream
     from llmkit.values.arguments import GenerateOptions
     from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import Ticket
 
 
 class AsyncClient(Face):  # noqa: D101 (the base documents it)
@@ -38,7 +40,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
         :raises LLMError: every failure is one.
         """
-        return await ask(self._kit, self._chat_call(prompt, options))
+        return await ask_with_fallback(self._kit, self._chat_call(prompt, options))
 
     async def race(
         self,
@@ -140,6 +142,72 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         :raises LLMError: every failure is one.
         """
         return await ask(self._kit, self._raw_call(instance, method, path, json, timeout))
+
+    async def queue(
+        self, prompt: Prompt, *, key: str | None = None, delay: float = 0.0, **options: Unpack[GenerateOptions]
+    ) -> Ticket:
+        """Put a call into the queue, to be asked by :meth:`drain_queue`; takes what :meth:`generate` takes. It is on the disk when
+        this returns.
+
+        :param key: a name of your own for the call: however often it is queued under this name, it is stored once.
+        :param delay: seconds before which nobody takes it.
+        :raises InvalidRequestError: if the call holds something that has no JSON form, or ``key`` is another call's.
+        :raises StorageError: if it cannot be stored.
+        """
+        from llmkit.flow.queued import enqueue
+        from llmkit.values.fallbacks import Queue
+
+        return await enqueue(self._kit, self._chat_call(prompt, options), Queue(delay), key=key)
+
+    async def drain_queue(
+        self, *, concurrency: int = 10, limit: int | None = None, progress: Callable[[int, Ticket], object] | None = None
+    ) -> list[Ticket]:
+        """Ask the calls in the queue that may be asked now, oldest first, at most ``concurrency`` at once, until none is left.
+
+        :param limit: the most tickets to take; None for all.
+        :param progress: called with the number done so far and the ticket as it is then.
+        :returns: each ticket as it is afterwards, oldest first: ``done`` with its ``completion``, ``failed`` with its ``error``, or
+            ``queued`` again for a later time.
+        :raises StorageError: if the queue cannot be read.
+        """
+        from llmkit.flow.queued import drain as drain_tickets
+
+        return await drain_tickets(self._kit, self._core.ensured, concurrency, limit, progress)
+
+    async def ticket(self, id: str) -> Ticket:
+        """A ticket of the queue as it is now.
+
+        :raises InvalidRequestError: if there is none of that id.
+        """
+        from llmkit.flow.queued import ticket
+
+        return await ticket(self._kit, id)
+
+    async def tickets(self, status: str | None = None, *, limit: int = 100) -> list[Ticket]:
+        """The latest tickets of the queue, newest first.
+
+        :param status: ``queued``, ``running``, ``done`` or ``failed`` alone.
+        """
+        from llmkit.flow.queued import tickets
+
+        return await tickets(self._kit, status, limit)
+
+    async def cancel_ticket(self, id: str) -> bool:
+        """Delete a ticket that is queued; False if it is not, or no more."""
+        from llmkit.flow.queued import with_store
+
+        return bool(await with_store(self._kit, lambda store: store.cancel(id)))
+
+    async def purge_queue(self, *, older_than: float = 0.0, statuses: Sequence[str] = ("done", "failed")) -> int:
+        """Delete tickets that are over.
+
+        :param older_than: seconds since they last changed.
+        :param statuses: which to delete; running ones stay.
+        :returns: how many there were.
+        """
+        from llmkit.flow.queued import purge
+
+        return await purge(self._kit, older_than, statuses)
 
     async def warm_up(self) -> None:
         """Make a connection to every instance's host ahead of the first call."""

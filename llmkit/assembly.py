@@ -29,7 +29,7 @@ from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import AnyStrategy, goes_by_facts, make_strategy
 from llmkit.provider import Provider
-from llmkit.values.calls import MODEL_WORDS, OnUnsupported
+from llmkit.values.calls import MODEL_WORDS, ChatCall, OnUnsupported
 from llmkit.values.completion import ModelInfo
 from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.fallbacks import FallbackPlan
     from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import TicketStore
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -74,6 +76,8 @@ class Core:
         breaker: bool | BreakerSettings | None,
         retry_budget: float | None,
         fallbacks: Sequence[str],
+        plan: Mapping[str, Any],
+        queue: Any,
         proxy: str | None,
         pool_size: int | None,
         verify: bool | str,
@@ -92,6 +96,7 @@ class Core:
         self._lock = threading.RLock()
         self._ready: dict[str, str] = {}
         self.retries = check_retries(retries)
+        self.plan: FallbackPlan | None = None
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
         self.timeout = positive("timeout", timeout)
@@ -133,12 +138,22 @@ class Core:
             self._read_catalog()
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
+        self.plan = self.make_plan(plan) if any([given is not None for given in plan.values()]) else None
+        self._queue = check_queue(queue)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
         return Kit(
-            runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, hedging=self.hedging
+            runtime,
+            self.router,
+            self.policy,
+            self.hooks,
+            self.ledger,
+            self.unavailable,
+            self.max_wait,
+            self.tickets,
+            hedging=self.hedging,
         )
 
     def hedging(self) -> Hedging:
@@ -321,6 +336,34 @@ class Core:
         roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
         return list(reversed(roots.values()))
 
+    # ------------------------------------------------------------------------------------------- fallbacks, queue
+
+    def make_plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        """What a call does when nothing has served it: the client's plan with what ``given`` says in its place.
+
+        :raises ConfigError: if a value is wrong.
+        """
+        from llmkit.policy.fallbacks import make_plan
+
+        return make_plan(self.plan, given, self.ensure)
+
+    def ensured(self, call: ChatCall) -> ChatCall:
+        """A call out of the queue, whose models have instances in this client.
+
+        :raises ConfigError: as :meth:`ensure`.
+        """
+        model = None if call.model is None else self.ensure(call.model)
+        return attrs.evolve(call, model=model, fallbacks=tuple([self.ensure(name) for name in call.fallbacks]))
+
+    def tickets(self) -> TicketStore:
+        """The queue, of the path that was set or the default one. Nothing is opened yet."""
+        with self._lock:
+            if self._queue is None or isinstance(self._queue, (str, os.PathLike)):
+                from llmkit.transports.tickets import SqliteTickets, default_path
+
+                self._queue = SqliteTickets(self._queue or default_path(self._environ()))
+            return self._queue  # type: ignore[no-any-return]
+
     # ------------------------------------------------------------------------------------------- the rest
 
     def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
@@ -365,6 +408,17 @@ def own_models(given: Iterable[ModelInfo], registered: Iterable[Iterable[Any]]) 
         if not model.provider:
             raise ConfigError(f"models: {model.id!r} names no provider")
     return (*good, *own)
+
+
+def check_queue(queue: Any) -> Any:
+    """``queue`` if it is a path, a store of tickets, or None.
+
+    :raises ConfigError: if it is something else.
+    """
+    methods = ("put", "claim", "finish", "fail", "give_back", "find", "get", "count", "cancel", "purge")
+    if queue is None or (isinstance(queue, (str, os.PathLike)) and os.fspath(queue)) or all([hasattr(queue, n) for n in methods]):
+        return queue
+    raise ConfigError(f"queue: expected a path, or an object with the methods of a TicketStore, got {shown(queue)}")
 
 
 def check_bundle(path: str) -> None:

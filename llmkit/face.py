@@ -12,7 +12,7 @@ import attrs
 from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
 from llmkit.assembly import Core
 from llmkit.catalog.client import AboutModels, for_embeddings
-from llmkit.errors import InvalidRequestError, shown
+from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.fallbacks import FallbackLike, FallbackPlan
     from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import TicketStore
 
+_PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
 Self = TypeVar("Self", bound="Face")
 
 
@@ -70,6 +73,11 @@ class Face(AboutModels):
     :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
         Default 0.1; None for no limit.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
+    :param fallback: what to do when those cannot either: ``"queue"``, ``"reject"``, or steps of :mod:`llmkit.values.fallbacks`.
+    :param context_fallbacks: models for a prompt that is too long for the call's own.
+    :param refusal_fallbacks: models for a prompt that a vendor's content policy refuses.
+    :param queue: path of the queue's file, or a :class:`~llmkit.values.tickets.TicketStore`. Default ``llmkit/queue.sqlite`` in the
+        user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
     :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
     :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
@@ -108,6 +116,10 @@ class Face(AboutModels):
         breaker: bool | BreakerSettings | None = True,
         retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
+        fallback: FallbackLike | None = None,
+        context_fallbacks: Sequence[str] | None = None,
+        refusal_fallbacks: Sequence[str] | None = None,
+        queue: str | Path | TicketStore | None = None,
         proxy: str | None = None,
         pool_size: int | None = None,
         verify: bool | str = True,
@@ -142,6 +154,8 @@ class Face(AboutModels):
             breaker=breaker,
             retry_budget=retry_budget,
             fallbacks=fallbacks,
+            plan={"fallback": fallback, "context_fallbacks": context_fallbacks, "refusal_fallbacks": refusal_fallbacks},
+            queue=queue,
             proxy=proxy,
             pool_size=pool_size,
             verify=verify,
@@ -166,6 +180,7 @@ class Face(AboutModels):
             "timeouts": core.timeouts,
             "on_unsupported": core.on_unsupported,
             "hedge": core.hedge,
+            "plan": core.plan,
         }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
@@ -327,7 +342,15 @@ class Face(AboutModels):
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
             hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
+            plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
+
+    def _plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        try:
+            return self._core.make_plan(given)
+        except ConfigError as problem:
+            said = problem.message
+        raise InvalidRequestError(said)
 
     def _race_calls(
         self, prompt: Prompt, models: Sequence[str] | None, instances: Sequence[str] | None, given: Mapping[str, Any]

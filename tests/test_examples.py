@@ -37,6 +37,7 @@ SAYS = {
         "openai/gpt-4o: 0.000",
         "anthropic/claude-haiku-4-5: 0.000",
     ),
+    "fallbacks.py": ("<- degrade: model openai/gpt-4o-mini", "Come back tomorrow. <- reject", "queued: ", "done: The number 2"),
     "batch.py": ("The largest city of Wales? -> The largest city of Wales?", "failed: temperature", "5: ", "Token Usage"),
 }
 

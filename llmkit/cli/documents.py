@@ -8,6 +8,7 @@ from llmkit.errors import LLMError
 from llmkit.values.completion import Attempt, Completion, ModelInfo
 from llmkit.values.events import Event
 from llmkit.values.price import RATES, Price
+from llmkit.values.tickets import Ticket
 from llmkit.values.usage import Usage
 
 
@@ -29,6 +30,8 @@ def completion_document(completion: Completion) -> dict[str, Any]:
         "cost": None if completion.cost is None else str(completion.cost),
         "seconds": None if timing is None else round(timing.total, 4),
         "seconds_to_first_event": None if timing is None or timing.first_event is None else round(timing.first_event, 4),
+        "dropped": list(completion.dropped),
+        "fallback": completion.fallback,
         "attempts": [attempt_document(attempt) for attempt in completion.attempts],
     }
 
@@ -61,6 +64,21 @@ def error_document(error: LLMError) -> dict[str, Any]:
     if problems:
         facts["problems"] = [problem._asdict() for problem in problems]
     return facts
+
+
+def ticket_document(ticket: Ticket) -> dict[str, Any]:
+    """A call in the queue. Times are Unix times."""
+    names = ("id", "key", "created", "changed", "not_before", "attempts", "max_attempts", "maybe_sent_before", "why")
+    call = ticket.call
+    return {
+        "status": str(ticket.status),
+        **{name: getattr(ticket, name) for name in names},
+        "model": None if call is None else call.model,
+        "task": None if call is None else call.task,
+        "tags": [] if call is None else list(call.tags),
+        "completion": None if ticket.completion is None else completion_document(ticket.completion),
+        "error": None if ticket.error is None else error_document(ticket.error),
+    }
 
 
 def model_document(model: ModelInfo) -> dict[str, Any]:

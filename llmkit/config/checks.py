@@ -91,6 +91,10 @@ FLAG_OR_TEXT = Kind("true, false or a path", lambda value: isinstance(value, (bo
 HEDGE = Kind("seconds above 0, a percentile such as \"p95\", false, or a table of delay and max_extra", _hedge)
 TABLE = Kind("a table", lambda value: isinstance(value, dict))
 TABLES = Kind("an array of tables", lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value))
+STEPS = Kind(
+    'queue, reject, a table with a type, or an array of them',
+    lambda value: _text(value) or isinstance(value, dict) or (isinstance(value, list) and bool(value)),
+)
 HEADERS = Kind(
     "a table of strings", lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 )

@@ -92,6 +92,14 @@ class Settings:
     """Retries that go back to the same instance, as a share of its calls; False or None for no limit."""
     fallbacks: tuple[str, ...] = ()
     """Models (``provider/model``) or instance names to try, in order, when the chosen model fails."""
+    fallback: tuple[Any, ...] = ()
+    """The steps of :mod:`llmkit.values.fallbacks` to take when those fail too."""
+    context_fallbacks: tuple[str, ...] = ()
+    """Models for a prompt that is too long for the call's own."""
+    refusal_fallbacks: tuple[str, ...] = ()
+    """Models for a prompt that a vendor's content policy refuses."""
+    queue: str | None = None
+    """Path of the queue's file."""
     proxy: str | None = attrs.field(default=None, repr=_masked)
     """``env`` for the environment's, ``none``, or the URL of an HTTP proxy, which may hold a password."""
     pool_size: int | None = None

@@ -14,6 +14,7 @@ import attrs
 from llmkit.catalog import provider_for, provider_name, split_model
 from llmkit.config import checks
 from llmkit.config.checks import read, reference
+from llmkit.config.fallbacks import read_steps, step_models
 from llmkit.config.keys import split_keys
 from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, hidden, nearest
@@ -58,6 +59,10 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "breaker": checks.FLAG_OR_TABLE,
     "retry_budget": checks.SHARE_OR_FALSE,
     "fallbacks": checks.TEXTS,
+    "fallback": checks.STEPS,
+    "context_fallbacks": checks.TEXTS,
+    "refusal_fallbacks": checks.TEXTS,
+    "queue": checks.TEXT,
     "proxy": checks.TEXT,
     "pool_size": checks.AT_LEAST_ONE,
     "verify": checks.FLAG_OR_TEXT,
@@ -197,9 +202,11 @@ class Reader:
         first, last = good.get("retry_initial_delay"), good.get("retry_max_delay")
         if first is not None and last is not None and first > last:
             self.problems.add((*path, "retry_initial_delay"), "expected at most retry_max_delay")
-        for name in ("fallbacks", "plugins"):
+        for name in ("fallbacks", "context_fallbacks", "refusal_fallbacks", "plugins"):
             if name in good:
                 good[name] = tuple(good[name])
+        if "fallback" in good:
+            good["fallback"] = read_steps(self.problems, (*path, "fallback"), good["fallback"])
         return good
 
     def _strategy(self, path: Path, name: str) -> str:
@@ -369,6 +376,11 @@ class Reader:
             self._model(path, name)
         if default is not None:
             self._model(("settings", "default_model"), default)
+        for key in ("context_fallbacks", "refusal_fallbacks"):
+            for number, name in enumerate(fields.get(key, ())):
+                self._model(("settings", key, number), name)
+        for name in step_models(fields.get("fallback", ())):
+            self._model(("settings", "fallback"), name)
 
     def _whole_name(self, name: str) -> str:
         """``provider/model`` for every spelling of a model; an instance's name as it is."""

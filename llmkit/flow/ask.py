@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from llmkit.errors import LLMError
+from llmkit.errors import LLMError, StreamInterrupted
 from llmkit.flow.attempt import decoded, prepared, stamp
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -62,7 +62,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
         kit.hooks.attempt(call=call, attempt=attempt)
     if isinstance(answer, (Completion, Embeddings)):
         stamp(answer, route, trail, now, reply.headers)
-        if dropped or (isinstance(call, ChatCall) and call.options is not NO_OPTIONS):
+        if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)
         kit.ledger.answered(route.name, answer.usage)
     return answer
@@ -70,13 +70,17 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
 
 def finished(call: Call[Any], answer: Any, dropped: tuple[str, ...]) -> None:
     """Write on a completion what was left out, and its JSON where a shape was asked for."""
+    if isinstance(call, ChatCall):
+        if call.plan is not None:
+            dropped = (*call.plan.dropped, *dropped)
+            object.__setattr__(answer, "fallback", call.plan.said)
+        if call.options.response_format is not None:
+            object.__setattr__(answer, "parsed", parse_answer(answer.text))
     if dropped:
         object.__setattr__(answer, "dropped", dropped)
-    if isinstance(call, ChatCall) and call.options.response_format is not None:
-        object.__setattr__(answer, "parsed", parse_answer(answer.text))
 
 
 def tell_error(kit: Kit, call: Call[Any], error: LLMError) -> None:
-    """Tell the hooks that a call failed for good."""
-    if kit.hooks.error:
+    """Tell the hooks that a call failed for good; one that may fall back has not failed yet, unless its stream broke."""
+    if kit.hooks.error and (getattr(call, "plan", None) is None or isinstance(error, StreamInterrupted)):
         kit.hooks.error(call=call, error=error)

@@ -7,15 +7,15 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from llmkit.errors import InvalidRequestError, LLMError, shown
-from llmkit.flow.ask import ask
+from llmkit.flow.fallback import ask_with_fallback
 from llmkit.flow.kit import Kit
-from llmkit.values.calls import Call
+from llmkit.values.calls import ChatCall
 
 T = TypeVar("T")
 
 
 async def batch(
-    kit: Kit, call: Callable[[T], Call[Any]], items: Iterable[T], concurrency: int
+    kit: Kit, call: Callable[[T], ChatCall], items: Iterable[T], concurrency: int
 ) -> AsyncGenerator[tuple[int, Any], None]:
     """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
     for it, so memory does not grow with their number. Closing it calls off what still runs.
@@ -27,7 +27,7 @@ async def batch(
 
     async def work(item: T) -> Any:
         try:
-            return await ask(kit, call(item))
+            return await ask_with_fallback(kit, call(item))
         except LLMError as error:
             return error
 
@@ -38,7 +38,7 @@ async def batch(
 
 async def in_order(
     kit: Kit,
-    call: Callable[[T], Call[Any]],
+    call: Callable[[T], ChatCall],
     items: Iterable[T],
     concurrency: int,
     progress: Callable[[int, Any], object] | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from llmkit.values.calls import OnUnsupported
+from llmkit.values.fallbacks import FallbackLike
 from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
 from llmkit.values.model_requests import ModelRequest
@@ -55,6 +56,13 @@ class GenerateOptions(TypedDict, total=False):
     """Models to turn to, in order."""
     priority: int | None
     """Of calls that wait, those of higher priority go first. Default 0."""
+    fallback: FallbackLike | None
+    """What to do when those cannot serve the call either: ``"queue"``, ``"reject"``, or steps such as ``Degrade(max_tokens=200)``;
+    ``[]`` for nothing."""
+    context_fallbacks: Sequence[str] | None
+    """Models for a prompt that is too long for the call's own."""
+    refusal_fallbacks: Sequence[str] | None
+    """Models for a prompt that a vendor's content policy refuses."""
     on_unsupported: OnUnsupported | None
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
     hedge: HedgeLike | None

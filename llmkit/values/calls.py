@@ -16,6 +16,7 @@ from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
 
 if TYPE_CHECKING:
+    from llmkit.values.fallbacks import FallbackPlan
     from llmkit.values.model_requests import ModelRequest
 
 R = TypeVar("R")
@@ -90,6 +91,8 @@ class ChatCall(Call[Completion]):
     options: Options = NO_OPTIONS
     stream: bool = False
     on_unsupported: OnUnsupported = "error"
+    plan: FallbackPlan | None = None
+    """What to do when nothing that could serve the call has served it; None for nothing."""
 
     @property
     def streamed(self) -> bool:

@@ -99,9 +99,13 @@ class Completion(Value):
     cached: bool = False
     """True where llmkit answered from its own cache; this version has none."""
     dropped: tuple[str, ...] = ()
-    """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it."""
+    """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it, or because a
+    ``fallback`` asked for less."""
     parsed: Any = None
     """The answer as JSON, where a ``response_model`` asked for it."""
+    fallback: str | None = None
+    """Which step of ``fallback``, ``context_fallbacks`` or ``refusal_fallbacks`` this answer comes from, such as
+    ``degrade: model openai/gpt-4o-mini, max_tokens 200, tools dropped``; None for the call's own models and ``fallbacks``."""
 
     @property
     def text(self) -> str:

@@ -16,7 +16,7 @@ import cattrs
 
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
-from llmkit.values import calls, events, messages
+from llmkit.values import calls, events, fallbacks, messages
 from llmkit.values.completion import Completion
 from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ResponseFormat, ToolLike
@@ -59,11 +59,12 @@ def from_json(data: bytes | str, kind: type[T]) -> T:
 def converter() -> cattrs.Converter:
     """The cattrs converter behind :func:`to_json` and :func:`from_json`."""
     attrs.resolve_types(Completion, localns={"Decimal": Decimal})
+    names = {"ModelRequest": ModelRequest, "FallbackPlan": fallbacks.FallbackPlan}
     for kind in (calls.ChatCall, calls.EmbedCall, calls.ModelsCall):
-        attrs.resolve_types(kind, localns={"ModelRequest": ModelRequest})
+        attrs.resolve_types(kind, localns=names)
     made = cattrs.Converter(forbid_extra_keys=True)
     _plain(made)
-    for union in (messages.Part, events.Event):
+    for union in (messages.Part, events.Event, fallbacks.Step):
         _tagged(made, union)
     _text_or_parts(made)
     _options(made)

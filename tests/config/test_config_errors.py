@@ -63,6 +63,24 @@ GOLDEN = [
         '[settings]\nfallbacks = ["bakup"]\n' + INSTANCE + 'name = "backup"',
         "2:1: settings.fallbacks[0]: expected provider/model or the name of an instance, got 'bakup'; did you mean 'backup'?",
     ),
+    (
+        '[settings]\nfallback = "qeue"',
+        "2:1: settings.fallback: expected 'queue', 'reject', or a Secondary, Degrade, Queue or Reject, got 'qeue'; models go into "
+        "Secondary([...]) or into fallbacks",
+    ),
+    ("[settings]\nfallback = 5", "2:1: settings.fallback: expected queue, reject, a table with a type, or an array of them, got 5"),
+    (
+        '[[settings.fallback]]\ntype = "queue"\n[[settings.fallback]]\ntype = "degrade"\nmax_tokens = 0',
+        "3:1: settings.fallback[1]: expected a whole number of at least 1, got 0",
+    ),
+    (
+        '[settings]\nfallback = { type = "secondary", models = ["nobody"] }',
+        "2:1: settings.fallback: expected provider/model or the name of an instance, got 'nobody'",
+    ),
+    (
+        '[settings]\ncontext_fallbacks = ["nobody"]',
+        "2:1: settings.context_fallbacks[0]: expected provider/model or the name of an instance, got 'nobody'",
+    ),
     ("[settings]\n[settings.timeouts]\n\tconect = 1", "3:2: settings.timeouts.conect: unknown key; did you mean 'connect'?"),
     ("[settings.timeouts]\nidle = 0", "2:1: settings.timeouts.idle: expected a number above 0, got 0"),
     ("settings.timeouts.idle = 0", "1:1: settings.timeouts.idle: expected a number above 0, got 0"),

@@ -9,6 +9,7 @@ from llmkit.config.settings import Settings
 from llmkit.errors import ConfigError
 from llmkit.plugins import registry
 from llmkit.policy.routes import ANY_MODEL
+from llmkit.values.fallbacks import Degrade, Queue, Reject, Secondary
 from llmkit.values.instances import Instance, Task, Timeouts
 
 KEY = "sk-" + "Ab3dE6gH9" * 4
@@ -320,3 +321,32 @@ def test_a_file_that_cannot_be_read(tmp_path, name):
         read_config(tmp_path / name)
     assert caught.value.__context__ is None
     assert len(caught.value.problems) == 1
+
+
+def test_fallbacks_and_the_queue(tmp_path):
+    """Each step as a table, in order; the words alone; the lists beside them."""
+    file = tmp_path / "llmkit.toml"
+    head = '[settings]\nqueue = "/q.sqlite"\ncontext_fallbacks = ["openai/a"]\nrefusal_fallbacks = ["openai/b"]\n'
+    steps = """
+[[settings.fallback]]
+type = "secondary"
+models = ["openai/c"]
+[[settings.fallback]]
+type = "degrade"
+model = "openai/d"
+max_tokens = 5
+drop = ["tools"]
+[[settings.fallback]]
+type = "queue"
+delay = 2.5
+[[settings.fallback]]
+type = "reject"
+text = "no"
+"""
+    file.write_text(head + steps, encoding="utf-8")
+    settings = read_config(file)
+    assert settings.fallback == (Secondary(["openai/c"]), Degrade("openai/d", 5, ["tools"]), Queue(2.5), Reject("no"))
+    assert (settings.context_fallbacks, settings.refusal_fallbacks, settings.queue) == (("openai/a",), ("openai/b",), "/q.sqlite")
+    assert settings.to_kwargs()["fallback"] == settings.fallback
+    file.write_text('[settings]\nfallback = ["queue", "reject"]', encoding="utf-8")
+    assert read_config(file).fallback == (Queue(), Reject())

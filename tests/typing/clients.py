@@ -9,17 +9,23 @@ from typing_extensions import assert_type
 import llmkit
 from llmkit import (
     AsyncClient,
+    CallQueued,
     Client,
     Completion,
+    Degrade,
     Embeddings,
     Instance,
     LLMError,
     Message,
     ModelInfo,
     ModelRequest,
+    Queue,
+    Reject,
     Request,
+    Secondary,
     Selection,
     Task,
+    Ticket,
     Timeouts,
     Tool,
 )
@@ -79,7 +85,26 @@ def made() -> Client:
         timeout=60,
         timeouts=Timeouts(connect=3),
         fallbacks=["anthropic/claude-3-5-haiku-latest"],
+        fallback=[Degrade(max_tokens=200, drop=["tools"]), "queue"],
+        context_fallbacks=["openai/gpt-4.1"],
+        queue="queue.sqlite",
     )
+
+
+def later(client: Client) -> str:
+    """What waits."""
+    try:
+        answer = client.generate("Hi", fallback=Queue(delay=5))
+        assert_type(answer.fallback, str | None)
+        client.generate("Hi", fallback={"type": "reject", "text": "no"})
+        client.generate("Hi", fallback=[Secondary(["openai/m"]), Reject("no"), Reject(error="no"), Reject(error=LLMError("no"))])
+    except CallQueued as queued:
+        assert_type(queued.ticket, Ticket | None)
+    assert_type(client.queue("Hi", key="one", max_tokens=5), Ticket)
+    for ticket in client.drain_queue(progress=lambda number, ticket: print(number, ticket.status)):
+        assert_type(ticket.completion, Completion | None)
+    client.drain_queue(limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return client.tickets("queued")[0].why
 
 
 def shared() -> Decimal | None:
