@@ -1,7 +1,7 @@
 """What a hedge costs a call that is never late, over a transport that knows the answer.
 
-``python benchmarks/hedge.py [calls]``. Wall time of a call, in microseconds, one at a time: without a hedge, and with one, where the
-try runs beside its caller (a thread in the sync client, a task in the async one).
+``python benchmarks/hedge.py [calls]``. Wall time of a call, in microseconds, one at a time: without a hedge, and with one, where
+the try runs beside its caller (a thread in the sync client, a task in the async one).
 """
 
 from __future__ import annotations
