@@ -8,6 +8,11 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from llmkit.aclient import AsyncClient as AsyncClient
+    from llmkit.catalog.select import Selection as Selection
+    from llmkit.catalog.select import find_alternative_model as find_alternative_model
+    from llmkit.catalog.select import get_model_info as get_model_info
+    from llmkit.catalog.select import list_available_models as list_available_models
+    from llmkit.catalog.select import select_models as select_models
     from llmkit.client import Client as Client
     from llmkit.default import agenerate as agenerate
     from llmkit.default import astream as astream
@@ -67,7 +72,9 @@ if TYPE_CHECKING:
     from llmkit.values.messages import Text as Text
     from llmkit.values.messages import ToolCall as ToolCall
     from llmkit.values.messages import ToolResult as ToolResult
+    from llmkit.values.model_requests import ModelRequest as ModelRequest
     from llmkit.values.options import Options as Options
+    from llmkit.values.price import Price as Price
     from llmkit.values.requests import Request as Request
     from llmkit.values.secret import Secret as Secret
     from llmkit.values.tools import JsonSchema as JsonSchema
@@ -89,11 +96,14 @@ _ROOMS = {
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
     "values.breaker": "BreakerSettings",
+    "catalog.select": "Selection find_alternative_model get_model_info list_available_models select_models",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.hedging": "Hedge",
     "values.instances": "Instance Task Timeouts",
     "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",
+    "values.model_requests": "ModelRequest",
     "values.options": "Options",
+    "values.price": "Price",
     "values.requests": "Request",
     "values.secret": "Secret",
     "values.tools": "JsonSchema Tool",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from llmkit.runtime import Runtime
     from llmkit.streams import AsyncStream
     from llmkit.values.arguments import GenerateOptions
+    from llmkit.values.model_requests import ModelRequest
 
 
 class AsyncClient(Face):  # noqa: D101 (the base documents it)
@@ -105,7 +106,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         self,
         texts: str | Sequence[str],
         *,
-        model: str | None = None,
+        model: str | ModelRequest | None = None,
         instance: str | None = None,
         dimensions: int | None = None,
         timeout: float | None = None,
@@ -121,7 +122,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         return await ask(self._kit, self._embed_call(texts, model, instance, given))
 
     async def list_models(self, source: str | None = None, *, timeout: float | None = None) -> list[ModelInfo]:
-        """What a vendor or local server offers.
+        """What a vendor or local server offers, with the catalogue's facts where it says nothing.
 
         :param source: an instance's name or a provider's; None asks every instance's vendor once.
         :raises LLMError: every failure is one.
@@ -129,7 +130,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         from llmkit.flow.models import list_models
 
         call = partial(self._models_call, timeout=timeout)
-        return await list_models(self._kit, self._core.model_sources(source), call)
+        return self._with_facts(await list_models(self._kit, self._core.model_sources(source), call))
 
     async def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.

@@ -136,8 +136,16 @@ def _texts(name: str, value: Any) -> None:
     listed(name, value, str)
 
 
+def _model(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        from llmkit.values.model_requests import ModelRequest
+
+        if not isinstance(value, ModelRequest):
+            raise ConfigError(f"{name}: expected a model's name or a ModelRequest, got {type(value).__name__}")
+
+
 _CHECKS = {
-    "model": _text,
+    "model": _model,
     "instance": _text,
     "task": _text,
     "fallbacks": _texts,

@@ -9,34 +9,39 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
 from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
+from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
+from llmkit.policy.allowance import allowance, meter
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
-from llmkit.policy.strategies import AnyStrategy, make_strategy
+from llmkit.policy.strategies import AnyStrategy, goes_by_facts, make_strategy
 from llmkit.provider import Provider
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import MODEL_WORDS, OnUnsupported
+from llmkit.values.completion import ModelInfo
 from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.catalog.store import Catalog
     from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.model_requests import ModelRequest
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -65,6 +70,7 @@ class Core:
         max_wait: float,
         unavailable: Literal["wait", "fail"],
         max_pending: int,
+        limits: Mapping[str, int | None],
         breaker: bool | BreakerSettings | None,
         retry_budget: float | None,
         fallbacks: Sequence[str],
@@ -76,6 +82,7 @@ class Core:
         hedge: HedgeLike | None,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
+        models: Iterable[ModelInfo] = (),
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
         if environ is not None:
@@ -108,15 +115,22 @@ class Core:
         objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
         self.ledger = Ledger()
+        self._own_models = own_models(models, self.hooks.registered["models"])
+        self._catalog: Catalog | None = None
+        self._catalog_read = False
         self.router = Router(
             self._strategy(strategy),
             listed("tasks", tasks, Task),
             whole("max_pending", max_pending),
+            allowance(**limits),
             breaker_settings(breaker),
-            None if retry_budget is None else share("retry_budget", retry_budget),
+            None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
+            self.find_model,
         )
         for instance in listed("instances", instances, Instance):
             self.add(instance)
+        if goes_by_facts(self.router.strategy):
+            self._read_catalog()
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
         CORES.add(self)
@@ -164,16 +178,17 @@ class Core:
                 raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            route = Route(instance, provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            pricer = Pricer(lambda: self.catalog, provider.name, instance.model)
+            route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
+            meter(route)
+            if self._catalog_read:
+                self.catalog.load([provider.name])
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
 
     def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
         """What an instance lacks: its provider's own name, and keys and base URL from the environment."""
-        for name in ("rpm", "tpm"):
-            if getattr(instance, name) is not None:
-                raise ConfigError(f"{named(instance)}: {name}: this version does not keep limits of your own yet; leave it out")
         unknown = [name for name in instance.settings if name not in provider.settings] if instance.settings else []
         if unknown:
             known = ", ".join(provider.settings) or "none"
@@ -216,16 +231,53 @@ class Core:
             self._ready.clear()
             self.router.remove(name)
 
-    def ensure(self, model: str) -> str:
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue of models, with the client's own over it; made when it is first asked for. No lock is taken, since the
+        router asks under its own; two that are made at once are alike."""
+        if self._catalog is None:
+            from llmkit.catalog.store import Catalog
+
+            self._catalog = Catalog(self._own_models)
+        return self._catalog
+
+    def _read_catalog(self) -> None:
+        """Read the files of the instances' vendors before the router asks, so that none is read under its lock."""
+        if not self._catalog_read:
+            self.catalog.load({route.provider.name for route in self.router.routes()})
+            self._catalog_read = True
+
+    def find_model(self, provider: str, model: str) -> ModelInfo | None:
+        """What is known of a provider's model."""
+        return self.catalog.find(provider, model)
+
+    def models_served(self) -> list[tuple[str, ModelInfo | None]]:
+        """The enabled instances that serve a model of their own, by name, with what is known of it."""
+        routes = [route for route in self.router.routes() if route.enabled and route.instance.model != ANY_MODEL]
+        return [(route.name, self.catalog.find(route.provider.name, route.instance.model)) for route in routes]
+
+    @overload
+    def ensure(self, model: str) -> str: ...
+
+    @overload
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest: ...
+
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest:
         """Make sure that some instance serves ``model``: a configured one, one that serves any model of that provider, or one
         made on demand with the key in the environment.
 
         :returns: the name by which instances know the model, with the provider's own name for an alias of it.
         :raises ConfigError: if there is none and none can be made.
         """
+        if not isinstance(model, str):
+            self._read_catalog()
+            return model
         known = self._ready.get(model)
         if known is not None:
             return known
+        if model in MODEL_WORDS:
+            self._read_catalog()
+            return model
         with self._lock:
             provider, bare = split_model(model, REGISTRY.names())
             own = model if provider is None else f"{provider}/{bare}"
@@ -280,7 +332,10 @@ class Core:
 
         :raises ConfigError: if there is no such strategy.
         """
-        self.router.strategy = self._strategy(chosen)
+        strategy = self._strategy(chosen)
+        if goes_by_facts(strategy):
+            self._read_catalog()
+        self.router.strategy = strategy
 
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
@@ -294,6 +349,22 @@ class Core:
 def named(instance: Instance) -> str:
     """An instance as errors name it."""
     return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+
+
+def own_models(given: Iterable[ModelInfo], registered: Iterable[Iterable[Any]]) -> tuple[ModelInfo, ...]:
+    """The models that plugins register, with those that were ``given`` after them, so that they win.
+
+    :raises ConfigError: if one of those given is no :class:`~llmkit.ModelInfo`, or does not say whose it is.
+    """
+    good = [model for models in registered for model in models if isinstance(model, ModelInfo) and model.provider]
+    if wrong := sum(len(list(models)) for models in registered) - len(good):
+        said = "models of plugins are left out: expected ModelInfo with a provider"
+        warnings.warn(f"{wrong} {said}", RuntimeWarning, stacklevel=4)
+    own = listed("models", given, ModelInfo)
+    for model in own:
+        if not model.provider:
+            raise ConfigError(f"models: {model.id!r} names no provider")
+    return (*good, *own)
 
 
 def check_bundle(path: str) -> None:

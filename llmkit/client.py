@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmkit.runtime import Runtime
     from llmkit.streams import Stream
     from llmkit.values.arguments import GenerateOptions
+    from llmkit.values.model_requests import ModelRequest
 
 
 class Client(Face):  # noqa: D101 (the base documents it)
@@ -106,7 +107,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         self,
         texts: str | Sequence[str],
         *,
-        model: str | None = None,
+        model: str | ModelRequest | None = None,
         instance: str | None = None,
         dimensions: int | None = None,
         timeout: float | None = None,
@@ -122,7 +123,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         return finish(ask(self._kit, self._embed_call(texts, model, instance, given)))
 
     def list_models(self, source: str | None = None, *, timeout: float | None = None) -> list[ModelInfo]:
-        """What a vendor or local server offers.
+        """What a vendor or local server offers, with the catalogue's facts where it says nothing.
 
         :param source: an instance's name or a provider's; None asks every instance's vendor once.
         :raises LLMError: every failure is one.
@@ -130,7 +131,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         from llmkit.flow.models import list_models
 
         call = partial(self._models_call, timeout=timeout)
-        return finish(list_models(self._kit, self._core.model_sources(source), call))
+        return self._with_facts(finish(list_models(self._kit, self._core.model_sources(source), call)))
 
     def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.

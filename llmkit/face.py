@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
 from llmkit.assembly import Core
+from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import Instance, Task, Timeouts
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.model_requests import ModelRequest
 
 Self = TypeVar("Self", bound="Face")
 
@@ -43,7 +46,7 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face:
+class Face(AboutModels):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -60,6 +63,8 @@ class Face:
     :param max_wait: the longest wait, in seconds, for a resting key or instance. Default 60.
     :param unavailable: ``wait`` (default) or ``fail`` at once when nothing can serve a call.
     :param max_pending: calls that may wait at once. Default 10,000.
+    :param rpm: requests in any 60 seconds, over all instances; tpm: tokens; rpd and tpd: in any 24 hours. Calls wait for them in
+        order. Default: no limit.
     :param breaker: True (default) leaves an instance alone that fails again and again, and tries it again with one call at a time;
         False never does; :class:`~llmkit.BreakerSettings` says when and for how long.
     :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
@@ -73,6 +78,7 @@ class Face:
     :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
         never.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
     """
@@ -95,6 +101,10 @@ class Face:
         max_wait: float = 60.0,
         unavailable: Literal["wait", "fail"] = "wait",
         max_pending: int = 10_000,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        rpd: int | None = None,
+        tpd: int | None = None,
         breaker: bool | BreakerSettings | None = True,
         retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
@@ -105,6 +115,7 @@ class Face:
         default_model: str | None = None,
         hedge: HedgeLike | None = None,
         plugins: Iterable[Any] | None = None,
+        models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
         backoff = (
@@ -112,6 +123,10 @@ class Face:
             positive("retry_max_delay", retry_max_delay),
             positive("retry_exponential_base", retry_exponential_base),
         )
+        limits = {"rpm": rpm, "tpm": tpm, "rpd": rpd, "tpd": tpd}
+        for name, limit in limits.items():
+            if limit is not None:
+                whole(name, limit)
         core = Core(
             instances=instances,
             tasks=tasks,
@@ -123,6 +138,7 @@ class Face:
             max_wait=max_wait,
             unavailable=unavailable,
             max_pending=max_pending,
+            limits=limits,
             breaker=breaker,
             retry_budget=retry_budget,
             fallbacks=fallbacks,
@@ -134,6 +150,7 @@ class Face:
             hedge=hedge,
             plugins=plugins,
             environ=environ,
+            models=models,
         )
         self._join(core)
 
@@ -333,7 +350,7 @@ class Face:
         return self._chat_call(request, {})
 
     def _embed_call(
-        self, texts: str | Sequence[str], model: str | None, instance: str | None, given: Mapping[str, Any]
+        self, texts: str | Sequence[str], model: str | ModelRequest | None, instance: str | None, given: Mapping[str, Any]
     ) -> EmbedCall:
         check_embed({"model": model, "instance": instance, **given})
         listed = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Sequence) else ()
@@ -342,7 +359,7 @@ class Face:
         if model is None and instance is None:
             model = self._core.default_model
         if model is not None:
-            model = self._core.ensure(model)
+            model = for_embeddings(self._core.ensure(model))
         return EmbedCall(
             deadline=self._deadline(given.get("timeout")),
             model=model,

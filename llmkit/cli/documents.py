@@ -7,6 +7,7 @@ from typing import Any
 from llmkit.errors import LLMError
 from llmkit.values.completion import Attempt, Completion, ModelInfo
 from llmkit.values.events import Event
+from llmkit.values.price import RATES, Price
 from llmkit.values.usage import Usage
 
 
@@ -63,8 +64,27 @@ def error_document(error: LLMError) -> dict[str, Any]:
 
 
 def model_document(model: ModelInfo) -> dict[str, Any]:
-    """A model that a vendor offers."""
-    return {name: getattr(model, name) for name in ("id", "provider", "name", "context_window", "max_output_tokens")}
+    """A model that a vendor offers, with what is known of it; prices in US dollars per million tokens."""
+    return {
+        **{name: getattr(model, name) for name in ("id", "provider", "name", "context_window", "max_output_tokens")},
+        "capabilities": None if model.capabilities is None else sorted(model.capabilities),
+        "category": model.category,
+        "price": None if model.price is None else price_document(model.price),
+        "released": None if model.released is None else model.released.isoformat(),
+        "retires": None if model.retires is None else model.retires.isoformat(),
+        "tokenizer": model.tokenizer,
+        "note": model.note,
+    }
+
+
+def price_document(price: Price) -> dict[str, Any]:
+    """A price: what is known of it, in US dollars per million tokens."""
+    document: dict[str, Any] = {name: amount / 1e6 for name in RATES if (amount := getattr(price, name)) is not None}
+    if price.tiers:
+        document["tiers"] = {str(tier.above): price_document(tier.price) for tier in price.tiers}
+    if price.besides is not None:
+        document["besides"] = price.besides
+    return document
 
 
 def event_document(event: Event) -> dict[str, Any]:

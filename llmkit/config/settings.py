@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from llmkit.policy.strategies import ALIASES
+from llmkit.values.completion import ModelInfo
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 
@@ -80,6 +81,15 @@ class Settings:
     """``wait`` or ``fail``: what a call does while no instance can serve it."""
     max_pending: int | None = None
     """Calls that may wait at once."""
+    rpm: int | None = None
+    """Requests in any 60 seconds, over all instances; the next three: tokens, and both in any 24 hours."""
+    tpm: int | None = None
+    rpd: int | None = None
+    tpd: int | None = None
+    breaker: Any = True
+    """True, False, or :class:`~llmkit.BreakerSettings`: when instances that keep failing are left alone."""
+    retry_budget: float | None = 0.1
+    """Retries that go back to the same instance, as a share of its calls; False or None for no limit."""
     fallbacks: tuple[str, ...] = ()
     """Models (``provider/model``) or instance names to try, in order, when the chosen model fails."""
     proxy: str | None = attrs.field(default=None, repr=_masked)
@@ -96,6 +106,8 @@ class Settings:
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None
     """The model of calls that name none, as ``provider/model``."""
+    models: tuple[ModelInfo, ...] = ()
+    """Facts about models, over the catalogue's."""
 
     logging: Logging | None = None
     """For the client to apply; no keyword argument."""

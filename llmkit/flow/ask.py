@@ -54,7 +54,9 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
     reply = await runtime.send(request, timeouts.connect or CONNECT, min(until, call.deadline.at))
     answer = decoded(call, reply, route)
     now = runtime.now()
-    kit.router.release(lease, now, answered=True)
+    kit.router.release(lease, now, answered=True, usage=getattr(answer, "usage", None))
+    if now >= lease.key.look_at:
+        kit.router.learn(lease, reply.headers, now)
     attempt = trail.book(lease, now, None)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=call, attempt=attempt)

@@ -25,6 +25,7 @@ from llmkit.values.completion import Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS
+from llmkit.values.usage import Usage
 from llmkit.wire.body import MOST_BODY
 from llmkit.wire.errors import request_id
 from llmkit.wire.fold import fold
@@ -236,20 +237,22 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     ended = stream.ended and failure is None
     lease = stream.lease
     first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
-    kit.router.release(lease, now, failure, answered=ended, first_event=first)
+    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
+    kit.router.release(lease, now, failure, answered=ended, first_event=first, usage=usage)
+    if now >= lease.key.look_at:
+        kit.router.learn(lease, stream.headers, now)
     try:
-        _tell_closed(kit, stream, failure, now)
+        _tell_closed(kit, stream, failure, usage, now)
     finally:
         await stream.body.aclose()
 
 
-def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, now: float) -> None:
+def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, now: float) -> None:
     ended = stream.ended and failure is None
     name = stream.lease.route.name
     attempt = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
-    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
     if ended:
         kit.ledger.answered(name, usage)
     else:

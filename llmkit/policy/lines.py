@@ -26,7 +26,7 @@ class Lines:
     :param lease: a lease for a call, if something can serve it now.
     """
 
-    def __init__(self, most: int, lease: Callable[[Plan, Call[Any], Tried, float], Lease | None]) -> None:
+    def __init__(self, most: int, lease: Callable[[Plan, Call[Any], Tried, float, int], Lease | None]) -> None:
         self.most = most
         self._lease = lease
         self._arrived = 0
@@ -35,7 +35,7 @@ class Lines:
         self.open: dict[int, Plan] = {}
         """The plans that have a line."""
 
-    def park(self, plan: Plan, call: Call[Any], tried: Tried, now: float, waiter: Waiter) -> Lease | Parked:
+    def park(self, parked: Parked, now: float) -> Lease | Parked:
         """A place in line; the lease, where the call's priority brings it to the front and something can serve it.
 
         :raises QueueFullError: if as many wait as may.
@@ -43,7 +43,8 @@ class Lines:
         if self.waiting >= self.most:
             raise QueueFullError(f"{self.most} calls are waiting already (max_pending)")
         self._arrived += 1
-        parked = Parked(call, tried, waiter, plan, self._arrived)
+        parked.order = self._arrived
+        plan = parked.plan
         self.waiting += 1
         self._enter(parked)
         first = plan.line[0][2]
@@ -71,7 +72,7 @@ class Lines:
             while line:
                 parked = line[0][2]
                 if not parked.gone:
-                    lease = self._lease(plan, parked.call, parked.tried, now)
+                    lease = self._lease(plan, parked.call, parked.tried, now, parked.tokens)
                     if lease is None:
                         if not parked.tried.dead:
                             break
@@ -147,6 +148,10 @@ class Lines:
         plan = parked.plan
         parked.until = plan.soonest()
         parked.first = plan.line[0][2] is parked
-        parked.patient = any(
-            route.waits_for_room(now) for group in plan.groups for route in group.routes if route.lives(parked.tried)
+        tokens, until = parked.tokens, parked.call.deadline.at
+        parked.patient = now < plan.held_until < until or any(
+            route.waits_for_room(now, tokens, until)
+            for group in plan.groups
+            for route in group.routes
+            if route.lives(parked.tried)
         )

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.errors import ConfigError, LLMError, did_you_mean, shown
+from llmkit.policy.allowance import LOOK_AGAIN, Estimator, learn, settle
 from llmkit.policy.breaker import CLOSED, Breaker, is_fault
 from llmkit.policy.candidates import find
-from llmkit.policy.indexes import Fit, Group
+from llmkit.policy.indexes import Facts, Fit, Group
 from llmkit.policy.keys import Key, KeyState
 from llmkit.policy.lines import Lines
 from llmkit.policy.reasons import why_not
@@ -26,9 +27,11 @@ from llmkit.policy.strategies import AnyStrategy, Strategy, index_of
 from llmkit.values.calls import Call
 from llmkit.values.instances import Task
 from llmkit.values.options import NO_OPTIONS, Options
+from llmkit.values.usage import Usage
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.policy.limits import Limiter
     from llmkit.runtime import Waiter
     from llmkit.values.breaker import BreakerSettings
 
@@ -39,7 +42,9 @@ MOST_PLANS = 1000
 class Router:
     """Every instance of a client, and whose turn it is.
 
+    :param limiter: limits on requests and tokens over all instances.
     :param breaker: when instances that keep failing are left alone; None for never, True for the defaults.
+    :param facts: what is known of a provider's model.
     :param retry_budget: see :class:`~llmkit.policy.retry_budget.RetryBudget`; None for no limit.
     """
 
@@ -48,10 +53,13 @@ class Router:
         strategy: AnyStrategy,
         tasks: Iterable[Task] = (),
         max_pending: int = 10_000,
+        limiter: Limiter | None = None,
         breaker: BreakerSettings | Literal[True] | None = None,
         retry_budget: float | None = None,
+        facts: Facts = lambda provider, model: None,
     ) -> None:
         self._strategy = strategy
+        self._facts = facts
         self._breaker = breaker
         self._retry_budget = retry_budget
         self.tasks: dict[str, Task] = {}
@@ -66,6 +74,9 @@ class Router:
         self._groups: dict[tuple[int, ...], Group] = {}
         self._given = 0
         self._added = 0
+        self.limiter = limiter
+        self._estimator = Estimator()
+        self._weighed = False
         self.lines = Lines(max_pending, self._lease)
 
     # ------------------------------------------------------------------------------------------- instances
@@ -92,6 +103,7 @@ class Router:
             route.position = self._added
             self._added += 1
             self._routes[route.name] = route
+            self._weighed = self._weighed or route.metered or self.limiter is not None
             self._changed()
 
     def remove(self, name: str) -> Route:
@@ -177,11 +189,12 @@ class Router:
             plan = self._plans.get((call.instance, call.model, call.task, call.fallbacks)) or self._plan(call)
             if self.lines.open:
                 self.lines.serve(now)
+            tokens = self._estimator.tokens(call) if self._weighed else 0
             if not plan.line:
-                lease = self._lease(plan, call, tried, now)
+                lease = self._lease(plan, call, tried, now, tokens)
                 if lease is not None:
                     return lease
-            return self.lines.park(plan, call, tried.again(), now, waiter())
+            return self.lines.park(Parked(call, tried.again(), tokens, waiter(), plan), now)
 
     def elsewhere(self, call: Call[Any], tried: Tried, now: float) -> bool | None:
         """Whether something that the call has not tried could serve it right now: True for another instance, False for another
@@ -207,13 +220,20 @@ class Router:
             return route.budget.spend(route.uses, now)
 
     def release(
-        self, lease: Lease, now: float, error: LLMError | None = None, answered: bool = False, first_event: float | None = None
+        self,
+        lease: Lease,
+        now: float,
+        error: LLMError | None = None,
+        answered: bool = False,
+        first_event: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         """Take a lease back, and hand on to whoever waits. Calling it again does nothing.
 
         :param error: what went wrong; may let the key rest, or the instance.
         :param answered: True where an answer came, so that its time counts.
         :param first_event: seconds from the start of the try to the first content of a stream.
+        :param usage: the tokens that it used, where the vendor said.
         """
         with self._lock:
             if lease.released or lease.epoch is not self._epoch:
@@ -222,6 +242,10 @@ class Router:
             route, key = lease.route, lease.key
             route.in_flight -= 1
             key.in_flight -= 1
+            if lease.taken:
+                if usage is not None:
+                    self._estimator.saw(usage.completion_tokens)
+                settle(lease, error, None if usage is None else usage.total_tokens, now)
             if answered:
                 if key.strikes:
                     route.keys.worked(key, lease.started)
@@ -241,6 +265,19 @@ class Router:
                 self.lines.serve(now)
                 if error is not None:
                     self.lines.wake_first()
+
+    def learn(self, lease: Lease, headers: Mapping[str, str], now: float) -> None:
+        """Heed what an answer's headers say of the vendor's limits. Those of a key that is far from its limits are read once a
+        second at most."""
+        from llmkit.wire.rate_limits import rate_limits
+
+        observed = rate_limits(headers)
+        with self._lock:
+            if observed is None:
+                lease.key.look_at = now + 60 * LOOK_AGAIN
+                return
+            learn(lease, observed, now)
+            self._weighed = self._weighed or lease.route.metered
 
     def look(self, parked: Parked, now: float, waiter: Callable[[], Waiter]) -> Lease | None:
         """A parked call was woken, or its time has come: its lease, if its turn has come as well; else it waits on, with a new
@@ -298,7 +335,7 @@ class Router:
             self._changed()
         if call.instance is not None:
             self._named(call.instance)
-        tiers = find(self._routes, self.tasks, call)
+        tiers = find(self._routes, self.tasks, call, self._facts)
         plan = Plan([self._group(routes) for routes in tiers])
         self._plans[(call.instance, call.model, call.task, call.fallbacks)] = plan
         return plan
@@ -307,28 +344,44 @@ class Router:
         names = tuple([route.position for route in routes])
         group = self._groups.get(names)
         if group is None:
-            group = self._groups[names] = Group(routes, lambda group: index_of(self._strategy, group, self._chosen))
+            group = self._groups[names] = Group(routes, lambda group: index_of(self._strategy, group, self._chosen), self._facts)
         return group
 
-    def _lease(self, plan: Plan, call: Call[Any], tried: Tried, now: float) -> Lease | None:
+    def _lease(self, plan: Plan, call: Call[Any], tried: Tried, now: float, tokens: int) -> Lease | None:
+        if self.limiter is not None:
+            held_until = self.limiter.ready_at(now, tokens)
+            plan.held_until = held_until if held_until > now else 0.0
+            if plan.held_until:
+                return None
         if tried is NOTHING_TRIED:
-            return self._from(plan, None, (), now, call)
+            return self._from(plan, None, (), now, call, tokens)
         lease = None
         if tried.keys:
-            lease = self._from(plan, fresh(tried, avoid=True), tried.keys, now, call)
-            lease = lease or self._from(plan, fresh(tried, avoid=False), tried.keys, now, call)
-        return lease or self._from(plan, fresh(tried.again(), avoid=False) if tried.dead else None, (), now, call)
+            lease = self._from(plan, fresh(tried, avoid=True), tried.keys, now, call, tokens)
+            lease = lease or self._from(plan, fresh(tried, avoid=False), tried.keys, now, call, tokens)
+        return lease or self._from(plan, fresh(tried.again(), avoid=False) if tried.dead else None, (), now, call, tokens)
 
-    def _from(self, plan: Plan, fit: Fit | None, keys: Collection[Key], now: float, call: Call[Any]) -> Lease | None:
+    def _from(
+        self, plan: Plan, fit: Fit | None, keys: Collection[Key], now: float, call: Call[Any], tokens: int
+    ) -> Lease | None:
         for group in plan.groups:
             if group.later:
                 group.bring_back(now)
             while (seat := group.index.pick(now, fit, call.streamed)) is not None:
                 route = seat.route
-                key = route.keys.pick(now, keys)
+                if route.metered:
+                    room_at = route.room_at(now, tokens)
+                    if room_at > now:  # nobody goes before a call that waits for it, however small
+                        route.blocked_until = room_at
+                        continue
+                key = route.keys.pick(now, keys, tokens)
                 if key is not None:
                     group.index.given(seat)
-                    return self._give(route, key, now)
+                    lease = Lease(route, key, now, self._epoch)
+                    if route.metered or self.limiter is not None:
+                        self._take(lease, tokens)
+                    self._give(lease)
+                    return lease
                 route.refresh(now)
                 if route.blocked_until <= now:  # nobody's turn in this call, and the index thinks otherwise
                     break
@@ -355,7 +408,8 @@ class Router:
             warnings.warn(f"strategy {type(strategy).__name__} {said}", RuntimeWarning, stacklevel=2)
         return able[0]
 
-    def _give(self, route: Route, key: Key, now: float) -> Lease:
+    def _give(self, lease: Lease) -> None:
+        route, key = lease.route, lease.key
         self._given = route.last_given = self._given + 1
         route.uses += 1
         route.in_flight += 1
@@ -363,10 +417,14 @@ class Router:
         key.in_flight += 1
         if route.breaker.open:
             route.breaker.given()
-            route.refresh(now)
+            route.refresh(lease.started)
         elif route.limited:
-            route.refresh(now)
-        return Lease(route, key, now, self._epoch)
+            route.refresh(lease.started)
+
+    def _take(self, lease: Lease, tokens: int) -> None:
+        """Book a call with every limiter that it concerns."""
+        limiters = (self.limiter, lease.route.limiter, lease.key.limiter)
+        lease.taken = [(one, one.take(lease.started, tokens)) for one in limiters if one is not None]
 
     def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
         """An error came: what has to rest rests."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,8 +16,10 @@ from llmkit.values.instances import Instance
 
 if TYPE_CHECKING:
     from llmkit.policy.indexes import Group, Seat
+    from llmkit.policy.limits import Limiter, Taken
     from llmkit.runtime import Waiter
     from llmkit.values.calls import Call
+    from llmkit.values.completion import Pricer
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
@@ -34,6 +37,8 @@ class Route:
     name: str
     position: int = 0
     enabled: bool = True
+    pricer: Pricer | None = None
+    """Finds what its answers cost, when somebody asks."""
     on_demand: bool = False
     """Made for a call that named its model; serves no call that names none."""
     breaker: Breaker = CLOSED
@@ -52,6 +57,10 @@ class Route:
     """It takes no calls before this time, as far as is known; inf where only an event can change that."""
     limited: bool = False
     """Whether giving it a call may block it."""
+    limiter: Limiter | None = None
+    """Its limits on requests and tokens."""
+    metered: bool = False
+    """Whether it or one of its keys has such limits."""
     aside: list[Seat] = attrs.field(factory=list)
     """Its seats in indexes that have set it aside."""
     falling: list[Seat] = attrs.field(factory=list)
@@ -71,17 +80,26 @@ class Route:
         if not self.enabled or self.full:
             self.blocked_until = math.inf
         else:
-            self.blocked_until = max(self.breaker.until, self.keys.ready_at(now))
+            self.blocked_until = max(self.breaker.until, self.room_at(now, 1) if self.metered else self.keys.ready_at(now))
 
-    def waits_for_room(self, now: float) -> bool:
-        """Whether all that keeps a call away is that others are under way."""
-        return self.enabled and (self.full or (self.breaker.until <= now and self.keys.at_limit(now)))
+    def room_at(self, now: float, tokens: int) -> float:
+        """When its limits and its keys leave room for a call of ``tokens``."""
+        at = self.keys.ready_at(now, tokens)
+        return at if self.limiter is None else max(at, self.limiter.ready_at(now, tokens))
+
+    def waits_for_room(self, now: float, tokens: int, until: float) -> bool:
+        """Whether all that keeps a call away is that others are under way, or a limit that will have room before ``until``."""
+        if not self.enabled or self.full:
+            return self.enabled
+        if self.breaker.until > now or not any(key.rest_until <= now for key in self.keys.keys):
+            return False
+        return self.keys.at_limit(now) or (self.metered and self.room_at(now, tokens) < until)
 
     def lives(self, tried: Tried) -> bool:
         """Whether it may still serve a call that has ``tried`` things."""
         return not tried.dead or self not in tried.dead
 
-    def serves(self, model: str) -> bool:
+    def serves(self, model: object) -> bool:
         """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
         return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
 
@@ -112,6 +130,8 @@ class Lease:
     epoch: object
     """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
     released: bool = False
+    taken: Sequence[tuple[Limiter, Taken]] = ()
+    """What it took of limits on requests and tokens."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -124,9 +144,13 @@ class Plan:
     """A heap: highest priority first, then who came first."""
     current: bool = True
     """False once instances have come, gone or changed."""
+    held_until: float = 0.0
+    """When the client's own limits let the next call through, as far as is known."""
 
     def soonest(self) -> float | None:
         """When the next instance that cannot take calls now comes back by itself; None where none will."""
+        if self.held_until:
+            return self.held_until
         return min([time for group in self.groups if (time := group.soonest()) is not None], default=None)
 
 
@@ -136,9 +160,11 @@ class Parked:
 
     call: Call[Any]
     tried: Tried
+    tokens: int
+    """How many it is likely to use, where limits count them."""
     waiter: Waiter
     plan: Plan
-    order: int
+    order: int = 0
     first: bool = False
     """Whether it was first in line when it looked last, and watches the clock for all."""
     until: float | None = None

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 from llmkit.values.calls import OnUnsupported
 from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
+from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ToolLike
 from llmkit.values.tools import JsonSchema
 
@@ -17,8 +18,9 @@ class GenerateOptions(TypedDict, total=False):
 
     task: str | None
     """Route to the instances that list this task, with its defaults."""
-    model: str | None
-    """``provider/model``, a bare model name, or an instance's name."""
+    model: str | ModelRequest | None
+    """``provider/model``, a bare model name, an instance's name, or what is wanted of a model: ``fast``, ``balanced``, ``quality``,
+    ``cheapest``, ``fastest``, or a :class:`~llmkit.ModelRequest`."""
     instance: str | None
     """Name of the one instance to use."""
     system: str | None

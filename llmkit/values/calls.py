@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
@@ -15,8 +15,16 @@ from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
 
+if TYPE_CHECKING:
+    from llmkit.values.model_requests import ModelRequest
+
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
+"""What to do with a parameter that the vendor does not have."""
+CATEGORIES = ("fast", "balanced", "quality")
+"""The vocabulary of :attr:`llmkit.ModelInfo.category`: the small, the middle and the large models of each family."""
+MODEL_WORDS = (*CATEGORIES, "cheapest", "fastest")
+"""What may stand for a kind of model in the place of a model's name."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -49,8 +57,8 @@ class Call(Value, Generic[R]):
     """What every call has."""
 
     deadline: Deadline
-    model: str | None = None
-    """``provider/model`` or a bare model name; None leaves it to the instances."""
+    model: str | ModelRequest | None = None
+    """``provider/model``, a bare model name, or what is wanted of a model; None leaves it to the instances."""
     instance: str | None = None
     """Name of the one instance to use."""
     task: str | None = None

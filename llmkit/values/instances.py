@@ -133,6 +133,9 @@ class Timeouts(Value):
 
 DEFAULT_TIMEOUTS = Timeouts(connect=5.0, first_event=60.0, idle=60.0, attempt=600.0)
 
+LIMITS = ("rpm", "tpm", "rpd", "tpd", "rpm_per_key", "tpm_per_key", "rpd_per_key", "tpd_per_key")
+"""The fields of an instance that limit requests and tokens."""
+
 
 @attrs.frozen(eq=False, repr=False, slots=False)
 class Instance(Value):
@@ -159,9 +162,18 @@ class Instance(Value):
     priority: int = attrs.field(default=0, validator=_rank)
     """Its tier under the ``priority`` strategy: the lowest that can serve a call gets it."""
     rpm: int | None = attrs.field(default=None, validator=_whole)
-    """Requests a minute. Clients of this version refuse it rather than let it go unenforced."""
+    """Requests in any 60 seconds, with all its keys together: for keys of one account, which share its limits."""
     tpm: int | None = attrs.field(default=None, validator=_whole)
-    """Tokens a minute. Clients of this version refuse it rather than let it go unenforced."""
+    """Tokens in any 60 seconds, prompts and answers, likewise."""
+    rpd: int | None = attrs.field(default=None, validator=_whole)
+    """Requests in any 24 hours, likewise."""
+    tpd: int | None = attrs.field(default=None, validator=_whole)
+    """Tokens in any 24 hours, likewise."""
+    rpm_per_key: int | None = attrs.field(default=None, validator=_whole)
+    """Requests in any 60 seconds for each key: for keys of different accounts. So are the next three."""
+    tpm_per_key: int | None = attrs.field(default=None, validator=_whole)
+    rpd_per_key: int | None = attrs.field(default=None, validator=_whole)
+    tpd_per_key: int | None = attrs.field(default=None, validator=_whole)
     max_concurrency: int | None = attrs.field(default=None, validator=_whole)
     """Calls in flight at once; None means no limit."""
     max_concurrency_per_key: int | None = attrs.field(default=None, validator=_whole)

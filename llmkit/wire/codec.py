@@ -16,8 +16,9 @@ import cattrs
 
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
-from llmkit.values import events, messages
+from llmkit.values import calls, events, messages
 from llmkit.values.completion import Completion
+from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ResponseFormat, ToolLike
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema, Tool
@@ -58,6 +59,8 @@ def from_json(data: bytes | str, kind: type[T]) -> T:
 def converter() -> cattrs.Converter:
     """The cattrs converter behind :func:`to_json` and :func:`from_json`."""
     attrs.resolve_types(Completion, localns={"Decimal": Decimal})
+    for kind in (calls.ChatCall, calls.EmbedCall, calls.ModelsCall):
+        attrs.resolve_types(kind, localns={"ModelRequest": ModelRequest})
     made = cattrs.Converter(forbid_extra_keys=True)
     _plain(made)
     for union in (messages.Part, events.Event):
@@ -72,6 +75,7 @@ def _plain(made: cattrs.Converter) -> None:
     made.register_structure_hook(bytes, lambda text, _: base64.b64decode(text, validate=True))
     made.register_unstructure_hook(Decimal, str)
     made.register_structure_hook(Decimal, lambda text, _: Decimal(text))
+    made.register_unstructure_hook_func(lambda kind: kind == frozenset[str], sorted)
     made.register_unstructure_hook(Secret, _refuse)
     made.register_unstructure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, LLMError), _error_facts)
     made.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, LLMError), _error)
@@ -106,6 +110,14 @@ def _options(made: cattrs.Converter) -> None:
     def shape_fields(shape: Any) -> Any:
         return made.unstructure(shape, JsonSchema) if isinstance(shape, JsonSchema) else shape
 
+    def model(data: Any, _: Any) -> Any:
+        return made.structure(data, ModelRequest) if isinstance(data, dict) else data
+
+    def model_fields(model: Any) -> Any:
+        return made.unstructure(model, ModelRequest) if isinstance(model, ModelRequest) else model
+
+    made.register_structure_hook(Union[str, ModelRequest, None], model)
+    made.register_unstructure_hook(Union[str, ModelRequest, None], model_fields)
     made.register_structure_hook(ToolLike, tool)
     made.register_unstructure_hook(ToolLike, tool_fields)
     for kind in (ResponseFormat, Union[ResponseFormat, None]):

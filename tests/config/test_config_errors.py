@@ -18,14 +18,14 @@ GOLDEN = [
     ("[setings]", "1:1: setings: unknown key; did you mean 'settings'?"),
     (
         "zzz = 1",
-        "1:1: zzz: unknown key; expected one of: executors, instances, llm_client, logging, providers, settings, tasks",
+        "1:1: zzz: unknown key; expected one of: executors, instances, llm_client, logging, models, providers, settings, tasks",
     ),
     ("settings = 3", "1:1: settings: expected a table, got 3"),
     ("instances = [1]", "1:1: instances: expected an array of tables, got an array"),
     (
         '[settings]\nstrategy = "lrru"',
-        "2:1: settings.strategy: expected a strategy (latency, least_connections, least_recently_used, lowest_latency, lru,"
-        " random, round_robin, weighted), got 'lrru'; did you mean 'lru'?",
+        "2:1: settings.strategy: expected a strategy (cheapest, fastest, latency, least_connections, least_recently_used,"
+        " lowest_latency, lru, priority, quality, random, round_robin, usage, weighted), got 'lrru'; did you mean 'lru'?",
     ),
     ("[settings]\nretries = -1", "2:1: settings.retries: expected a whole number of at least 0, got -1"),
     ("[settings]\nretries = true", "2:1: settings.retries: expected a whole number of at least 0, got true"),

@@ -29,6 +29,7 @@ from llmkit import (
     RateLimitError,
     ServerError,
 )
+from llmkit.policy.allowance import allowance, meter
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.router import Router
 from llmkit.policy.routes import Lease, Parked, Route, Tried
@@ -38,6 +39,7 @@ from llmkit.testing import ScriptedRuntime
 from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.messages import Message
 from llmkit.values.secret import Secret
+from llmkit.values.usage import Usage
 from llmkit.wire.http import HttpRequest
 from tests.support.colours import (
     Colour,
@@ -541,14 +543,16 @@ def router(strategy: str = "lru", **settings: Any) -> Router:
 def route(name: str = "a", keys: int = 0, per_key: int | None = None, **given: Any) -> Route:
     secrets = tuple(Secret(f"sk-{name}{number}") for number in range(keys))
     pool = KeyPool(make_keys(name, secrets), per_key, lambda: 0.5)
-    return Route(Instance("p", "m", name=name, max_concurrency_per_key=per_key, **given), Provider(), pool, name)
+    made = Route(Instance("p", "m", name=name, max_concurrency_per_key=per_key, **given), Provider(), pool, name)
+    meter(made)
+    return made
 
 
 ERRORS = {
-    "429": lambda: RateLimitError("x"),
-    "hinted": lambda: RateLimitError("x", retry_after=3.0),
-    "401": lambda: AuthenticationError("x"),
-    "500": lambda: ServerError("x"),
+    "429": lambda: RateLimitError("x", status=429),
+    "hinted": lambda: RateLimitError("x", status=429, retry_after=3.0),
+    "401": lambda: AuthenticationError("x", status=401),
+    "500": lambda: ServerError("x", status=500),
 }
 
 
@@ -561,17 +565,34 @@ class Turns(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.waiting: list[Parked] = []
 
-    @initialize(strategy=st.sampled_from(sorted(STRATEGIES)), breaker=st.sampled_from([True, None]))
-    def begin(self, strategy: str, breaker: Any) -> None:
-        self.router = router(strategy, max_pending=50, breaker=breaker)
-        self.router.add(route("a", 2, 2, max_concurrency=3))
+    @initialize(
+        strategy=st.sampled_from(sorted(STRATEGIES)),
+        breaker=st.sampled_from([True, None]),
+        limits=st.sampled_from([{}, {"rpm": 3}, {"rpm_per_key": 2, "tpm": 1500}]),
+        client=st.sampled_from([None, 5]),
+    )
+    def begin(self, strategy: str, breaker: Any, limits: dict[str, int], client: int | None) -> None:
+        self.router = router(strategy, max_pending=50, breaker=breaker, limiter=allowance(rpm=client))
+        self.router.add(route("a", 2, 2, max_concurrency=3, **limits))
         self.router.add(route("b", 1, 1, weight=2.5))
-        self.router.add(route("c", 1, None, max_concurrency=1, priority=1))
+        self.router.add(route("c", 1, None, max_concurrency=1, priority=1, **limits))
+        self.client = client
+        self.sent: list[tuple[float, str]] = []
 
     def _ask(self, call: ChatCall) -> None:
         found = self.router.admit(call, Tried(), self.now, Note)
-        (self.leases if isinstance(found, Lease) else self.waiting).append(found)  # type: ignore[attr-defined]
+        if isinstance(found, Lease):
+            self._got(found)
+        else:
+            self.waiting.append(found)
         self._collect()
+
+    def _got(self, lease: Lease) -> None:
+        self.leases.append(lease)
+        self.sent.append((self.now, lease.route.name))
+        for name, limit in ((None, self.client), (lease.route.name, lease.route.instance.rpm)):
+            recent = [at for at, where in self.sent if at > self.now - 60 and name in (None, where)]
+            assert limit is None or len(recent) <= limit, "the limit is breached"
 
     @precondition(lambda self: len(self.waiting) < 40)
     @rule(priority=st.sampled_from([0, 0, 0, 1]), model=st.sampled_from([None, "p/m"]))
@@ -584,7 +605,8 @@ class Turns(RuleBasedStateMachine):
         lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
         before = [parked for parked in self.waiting if parked.lease is None]
         error = ERRORS[how]() if how in ERRORS else None
-        self.router.release(lease, self.now, error, answered=how == "ok")
+        usage = Usage(300, 200, 500) if how == "ok" else None
+        self.router.release(lease, self.now, error, answered=how == "ok", usage=usage)
         self.router.release(lease, self.now, error)  # again: nothing
         for model in (None, "p/m"):
             line = [parked for parked in before if parked.call.model == model]
@@ -603,7 +625,7 @@ class Turns(RuleBasedStateMachine):
         lease = self.router.look(parked, self.now, Note)
         if lease is not None:
             self.waiting.remove(parked)
-            self.leases.append(lease)
+            self._got(lease)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), granted=st.booleans())
@@ -661,10 +683,14 @@ class Turns(RuleBasedStateMachine):
             first = parked.plan.line[0][2]
             assert first in self.waiting
             routes = [route for group in parked.plan.groups for route in group.routes]
-            for route in routes:
-                route.refresh(self.now)
-                assert route.blocked_until > self.now, "something could serve it"
-            times = [route.blocked_until for route in routes if route.blocked_until < math.inf]
+            tokens = first.tokens
+            held = self.router.limiter.ready_at(self.now, tokens) if self.router.limiter is not None else 0.0
+            if held > self.now:
+                times = [held]
+            else:
+                ready = [max(route.room_at(self.now, tokens), route.breaker.until) for route in routes if not route.full]
+                times = [at for at, route in zip(ready, (r for r in routes if not r.full), strict=True) if at < math.inf]
+                assert all(at > self.now for at in times), "something could serve it"
             if times:
                 assert first.first
                 assert first.until is not None

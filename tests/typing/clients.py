@@ -17,7 +17,9 @@ from llmkit import (
     LLMError,
     Message,
     ModelInfo,
+    ModelRequest,
     Request,
+    Selection,
     Task,
     Timeouts,
     Tool,
@@ -43,6 +45,10 @@ def sync(client: Client) -> None:
     client.generate("Hi", hedge=0.5)
     client.generate("Hi", hedge=Hedge("p95", max_extra=0.2))
     client.batch(["one"], progress=True)
+    client.generate("Hi", model="cheapest", task=None)
+    client.generate("Hi", model=ModelRequest(capabilities=["tools"], min_context=100_000))
+    assert_type(client.select_models("fast"), Selection)
+    assert_type(client.get_model_info("gpt-4o"), ModelInfo | None)
     assert_type(client.embed(["one", "two"], model="openai/text-embedding-3-small"), Embeddings)
     assert_type(client.list_models(), list[ModelInfo])
     assert_type(client.get_provider_count(), int)
