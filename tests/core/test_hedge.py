@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import random
 from typing import Any
 
 import pytest
@@ -26,7 +28,8 @@ from llmkit.policy.latency import ENOUGH, RATIO, Latencies
 from llmkit.testing import Chunks
 from llmkit.values.hedging import make_hedge
 from llmkit.wire.http import HttpRequest
-from tests.support.colours import Colour, chat, chunks, key_of, openai, refusal, sent, streamed
+from tests.support.colours import Colour, ScriptedAsyncClient, chat, chunks, key_of, openai, refusal, sent, streamed
+from tests.support.virtual import VirtualRuntime, virtually
 
 
 def after(seconds: float, text: str = "hello") -> Chunks:
@@ -288,3 +291,49 @@ def test_percentiles_forget():
         record.observe(seconds)
     assert record.quantile(1.0) == pytest.approx(0.001 * RATIO**149)
     assert record.quantile(0.0) == pytest.approx(0.001)
+
+
+class LongTail:
+    """A vendor that is quick, but for one call in twenty-five."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random(3)
+        self.asked = 0
+
+    def __call__(self, request: HttpRequest) -> tuple[float, Any]:
+        self.asked += 1
+        slow = self.chance.random() < 0.04
+        return (20.0 if slow else 0.5 + 0.5 * self.chance.random()), chat()
+
+
+def took(hedge: Any) -> tuple[list[float], LongTail]:
+    """How long 3,000 calls take, each with another behind it, 30 at once, in virtual time."""
+    vendor = LongTail()
+
+    async def main() -> list[float]:
+        client = ScriptedAsyncClient(VirtualRuntime(vendor), instances("a", "b"), hedge=hedge)
+        seconds: list[float] = []
+
+        async def worker() -> None:
+            for _ in range(100):
+                completion = await client.generate("q")
+                seconds.append(completion.timing.total)
+
+        await asyncio.gather(*[worker() for _ in range(30)])
+        assert sum(route.in_flight for route in client._core.router.routes()) == 0
+        assert sum(row.calls for row in client.usage()) == 3000
+        await client.close()
+        return seconds
+
+    return sorted(virtually(main())), vendor
+
+
+def test_what_it_is_for():
+    """Of 3,000 calls one in 25 is slow. Hedged, ninety-nine in a hundred are quick, for less than a tenth more requests."""
+    plain, vendor = took(None)
+    assert plain[2970] == pytest.approx(20.0)
+    assert vendor.asked == 3000
+    hedged, vendor = took("p95")
+    assert hedged[2970] < 3.0
+    assert vendor.asked <= 3000 + 1 + 300
+    assert vendor.asked > 3000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
+import random
 import signal
 import threading
 import time
@@ -14,13 +15,14 @@ from typing import Any
 import pytest
 
 import llmkit
-from llmkit import AsyncClient, CallCancelled, Client, Instance
+from llmkit import AsyncClient, CallCancelled, Client, Hedge, Instance
 from llmkit.finish import finish
 from llmkit.runtime import Cancelled
 from llmkit.transports import blocking
 from llmkit.wire.http import HttpRequest
 from tests.support.colours import Colour, chat, chunks
 from tests.support.faultserver import Behaviour, FaultServer, chunk, delayed, hang, head, reply, trickle
+from tests.support.remote import Remote
 
 SOON = 0.5
 """Seconds within which a loser's connection is closed and its thread is gone."""
@@ -295,3 +297,41 @@ def test_leaving_a_batch_early_ends_what_runs(colour: Colour, server: FaultServe
 def test_what_is_called_off_is_no_error_of_the_calls():
     """Cancelled is caught by nothing that catches errors."""
     assert not issubclass(Cancelled, Exception)
+
+
+def test_races_and_hedges_cancelled_at_random_points(slow: Remote):
+    """Whatever moment they are cancelled at, everything comes back, and the next calls find room."""
+    chance = random.Random(11)
+    text = " ".join(["word"] * 10)
+    slots = 16
+
+    async def one(client: AsyncClient, number: int) -> str:
+        if number % 2:
+            return (await client.race(text, instances=["a", "b", "a"])).text
+        return (await client.generate(text, hedge=Hedge(0.03, max_extra=1))).text
+
+    async def cancelled(client: AsyncClient, number: int) -> None:
+        task = asyncio.ensure_future(one(client, number))
+        await asyncio.sleep(chance.random() ** 2 * 0.2)
+        task.cancel()
+        try:
+            assert await task == text  # it was quicker
+        except asyncio.CancelledError:
+            return
+
+    async def main() -> None:
+        two = [Instance("openai", "m", name=name, api_key=name, base_url=slow.base_url(), max_concurrency=slots) for name in "ab"]
+        async with AsyncClient(two, plugins=[], environ={}, timeout=30) as client:
+            for start in range(0, 200, 25):
+                await asyncio.gather(*[cancelled(client, number) for number in range(start, start + 25)])
+            assert [health.in_flight for health in client.health()] == [0, 0]
+            assert await asyncio.to_thread(slow.idle, 0.5)
+            answers = await asyncio.gather(*[client.generate(text) for _ in range(slots * 2)])
+            assert {answer.text for answer in answers} == {text}
+            rows, books = client.usage(), slow.books()
+            assert sum(row.calls for row in rows) <= books["ok"]
+            assert sum(row.usage.total_tokens for row in rows) <= books["prompt_tokens"] + books["completion_tokens"]
+
+    slow.clear()
+    asyncio.run(main())
+    assert slow.idle()

@@ -14,6 +14,7 @@ from llmkit import (
     Completion,
     Degrade,
     Embeddings,
+    Hedge,
     Instance,
     LLMError,
     Message,
@@ -45,6 +46,11 @@ def sync(client: Client) -> None:
     for result in client.batch(["one", Request("two", max_tokens=3)], concurrency=2):
         text = str(result) if isinstance(result, LLMError) else result.text
         assert_type(text, str)
+    assert_type(client.race("Hi", models=["openai/gpt-4o-mini", "anthropic/claude-3-5-haiku-latest"], max_tokens=5), Completion)
+    client.race("Hi", instances=["one", "two"])
+    client.generate("Hi", hedge=0.5)
+    client.generate("Hi", hedge=Hedge("p95", max_extra=0.2))
+    client.batch(["one"], progress=True)
     client.generate("Hi", model="cheapest", task=None)
     client.generate("Hi", model=ModelRequest(capabilities=["tools"], min_context=100_000))
     assert_type(client.select_models("fast"), Selection)
@@ -67,6 +73,7 @@ async def both(client: AsyncClient) -> None:
     for result in await client.batch(["one", Request("two")], concurrency=2):
         text = str(result) if isinstance(result, LLMError) else result.text
         assert_type(text, str)
+    assert_type(await client.race("Hi", models=["openai/gpt-4o-mini"]), Completion)
     assert_type(await client.embed("one"), Embeddings)
     assert_type(client.as_sync(), Client)
     await client.close()
