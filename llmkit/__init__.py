@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmkit.errors import AllInstancesFailed as AllInstancesFailed
     from llmkit.errors import AuthenticationError as AuthenticationError
     from llmkit.errors import BudgetExceededError as BudgetExceededError
+    from llmkit.errors import CallCancelled as CallCancelled
     from llmkit.errors import ClientClosedError as ClientClosedError
     from llmkit.errors import ConfigError as ConfigError
     from llmkit.errors import ContentFilterError as ContentFilterError
@@ -52,12 +53,14 @@ if TYPE_CHECKING:
     from llmkit.policy.retry import retry as retry
     from llmkit.streams import AsyncStream as AsyncStream
     from llmkit.streams import Stream as Stream
+    from llmkit.values.breaker import BreakerSettings as BreakerSettings
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
     from llmkit.values.completion import FinishReason as FinishReason
     from llmkit.values.completion import ModelInfo as ModelInfo
     from llmkit.values.completion import Timing as Timing
+    from llmkit.values.hedging import Hedge as Hedge
     from llmkit.values.instances import Instance as Instance
     from llmkit.values.instances import Task as Task
     from llmkit.values.instances import Timeouts as Timeouts
@@ -83,16 +86,19 @@ _ROOMS = {
     "client": "Client",
     "default": "agenerate astream generate get_client reset_client set_client stream",
     "errors": (
-        "AllInstancesFailed AuthenticationError BudgetExceededError ClientClosedError ConfigError ContentFilterError "
-        "ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError NetworkError "
-        "NoInstanceAvailable OverloadedError PermissionDeniedError QueueFullError QuotaExceededError RateLimitError Recovery "
-        "RedirectError RequestTimeout ResponseTooLarge ServerError StreamInterrupted TLSError UnsupportedParameterError"
+        "AllInstancesFailed AuthenticationError BudgetExceededError CallCancelled ClientClosedError ConfigError "
+        "ContentFilterError ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError "
+        "NetworkError NoInstanceAvailable OverloadedError PermissionDeniedError QueueFullError QuotaExceededError "
+        "RateLimitError Recovery RedirectError RequestTimeout ResponseTooLarge ServerError StreamInterrupted TLSError "
+        "UnsupportedParameterError"
     ),
     "plugins.specs": "hookimpl",
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
+    "values.breaker": "BreakerSettings",
     "catalog.select": "Selection find_alternative_model get_model_info list_available_models select_models",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
+    "values.hedging": "Hedge",
     "values.instances": "Instance Task Timeouts",
     "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",
     "values.model_requests": "ModelRequest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
-from llmkit.arguments import listed, of_type, one_of, positive, whole
+from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
@@ -21,21 +22,25 @@ from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
+from llmkit.policy.allowance import allowance, meter
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
-from llmkit.policy.strategies import Strategy, make_strategy
+from llmkit.policy.strategies import AnyStrategy, goes_by_facts, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import MODEL_WORDS, OnUnsupported
 from llmkit.values.completion import ModelInfo
+from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.catalog.store import Catalog
+    from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
+    from llmkit.values.breaker import BreakerSettings
     from llmkit.values.model_requests import ModelRequest
 
 UNAVAILABLE = ("wait", "fail")
@@ -57,7 +62,7 @@ class Core:
         self,
         instances: Iterable[Instance],
         tasks: Iterable[Task],
-        strategy: str | Strategy,
+        strategy: str | AnyStrategy,
         retries: Any,
         backoff: tuple[float, float, float],
         timeout: float,
@@ -65,12 +70,16 @@ class Core:
         max_wait: float,
         unavailable: Literal["wait", "fail"],
         max_pending: int,
+        limits: Mapping[str, int | None],
+        breaker: bool | BreakerSettings | None,
+        retry_budget: float | None,
         fallbacks: Sequence[str],
         proxy: str | None,
         pool_size: int | None,
         verify: bool | str,
         on_unsupported: OnUnsupported,
         default_model: str | None,
+        hedge: HedgeLike | None,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
         models: Iterable[ModelInfo] = (),
@@ -90,6 +99,8 @@ class Core:
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
+        self.hedge = make_hedge(hedge)
+        self._hedging: Hedging | None = None
         if proxy is not None:
             of_type("proxy", proxy, str)
         if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
@@ -99,25 +110,45 @@ class Core:
         if isinstance(verify, str):
             check_bundle(verify)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
-        named = None if plugins is None else listed("plugins", plugins, object)
-        names = [plugin for plugin in named or () if isinstance(plugin, str)]
-        objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
-        self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
+        wanted = None if plugins is None else listed("plugins", plugins, object)
+        names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
+        objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
+        self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
         self.ledger = Ledger()
         self._own_models = own_models(models, self.hooks.registered["models"])
         self._catalog: Catalog | None = None
         self._catalog_read = False
-        tasks = listed("tasks", tasks, Task)
-        self.router = Router(self._strategy(strategy), tasks, whole("max_pending", max_pending), self.find_model)
+        self.router = Router(
+            self._strategy(strategy),
+            listed("tasks", tasks, Task),
+            whole("max_pending", max_pending),
+            allowance(**limits),
+            breaker_settings(breaker),
+            None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
+            self.find_model,
+        )
         for instance in listed("instances", instances, Instance):
             self.add(instance)
+        if goes_by_facts(self.router.strategy):
+            self._read_catalog()
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
+        return Kit(
+            runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, hedging=self.hedging
+        )
+
+    def hedging(self) -> Hedging:
+        """The account of doubled calls."""
+        if self._hedging is None:
+            from llmkit.policy.hedging import Hedging
+
+            with self._lock:
+                self._hedging = self._hedging or Hedging()
+        return self._hedging
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -138,47 +169,45 @@ class Core:
         if not isinstance(instance, Instance):
             raise ConfigError(f"instances: expected an Instance, got {type(instance).__name__}")
         provider = REGISTRY.get(instance.provider)
-        instance = self._completed(instance, provider)
-        secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
+        changes = self._missing(instance, provider)
         with self._lock:
             name = instance.name or self._free_name(f"{provider.name}/{instance.model}")
+            instance = instance.completed(name=name, **changes)
+            if not provider.root(instance):
+                vendor = provider.title or provider.name
+                raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
+            secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
             pricer = Pricer(lambda: self.catalog, provider.name, instance.model)
-            instance = attrs.evolve(instance, name=name)
             route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
+            meter(route)
             if self._catalog_read:
                 self.catalog.load([provider.name])
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
 
-    def _completed(self, instance: Instance, provider: Provider) -> Instance:
-        """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
-        environ = self._environ()
-        where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
-        for name in ("rpm", "tpm"):
-            if getattr(instance, name) is not None:
-                raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
-        unknown = [name for name in instance.settings if name not in provider.settings]
+    def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
+        """What an instance lacks: its provider's own name, and keys and base URL from the environment."""
+        unknown = [name for name in instance.settings if name not in provider.settings] if instance.settings else []
         if unknown:
             known = ", ".join(provider.settings) or "none"
             vendor = provider.title or provider.name
-            raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
+            raise ConfigError(f"{named(instance)}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
-        if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
-            changes["base_url"] = provider.base_url_from(url)
+        if instance.base_url is None and provider.base_url_names:
+            url = base_url_for(provider, self._environ())
+            if url is not None:
+                changes["base_url"] = provider.base_url_from(url)
         if instance.api_key is None and not instance.api_keys:
-            keys = keys_for(provider, environ) or self._from_sources(provider)
+            keys = keys_for(provider, self._environ()) or self._from_sources(provider)
             if not keys and provider.needs_key:
                 names = " or ".join(provider.key_names) or "its key"
-                raise ConfigError(f"{where}: no key; give api_key or api_keys, or set {names} in the environment")
+                raise ConfigError(f"{named(instance)}: no key; give api_key or api_keys, or set {names} in the environment")
             changes["api_keys"] = keys
             if len(keys) > 1 and instance.max_concurrency_per_key is None:
                 changes["max_concurrency_per_key"] = POOLED_CONCURRENCY
-        instance = attrs.evolve(instance, **changes)
-        if not provider.root(instance):
-            raise ConfigError(f"{where}: base_url is missing; {provider.title or provider.name} has no common address")
-        return instance
+        return changes
 
     def _from_sources(self, provider: Provider) -> tuple[Secret, ...]:
         for sources in self.hooks.registered["secret_sources"]:
@@ -192,10 +221,9 @@ class Core:
         return ()
 
     def _free_name(self, wanted: str) -> str:
-        taken = {route.name for route in self.router.routes()}
-        if wanted not in taken:
+        if not self.router.has(wanted):
             return wanted
-        return next(name for number in range(2, len(taken) + 3) if (name := f"{wanted}#{number}") not in taken)
+        return next(name for number in itertools.count(2) if not self.router.has(name := f"{wanted}#{number}"))
 
     def remove(self, name: str) -> None:
         """Take an instance out; its calls in flight go on."""
@@ -295,23 +323,32 @@ class Core:
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def _strategy(self, chosen: str | Strategy) -> Strategy:
+    def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
 
-    def set_strategy(self, chosen: str | Strategy) -> None:
+    def set_strategy(self, chosen: str | AnyStrategy) -> None:
         """Choose otherwise from the next call on.
 
         :raises ConfigError: if there is no such strategy.
         """
-        self.router.strategy = self._strategy(chosen)
+        strategy = self._strategy(chosen)
+        if goes_by_facts(strategy):
+            self._read_catalog()
+        self.router.strategy = strategy
 
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
         self._lock = threading.RLock()
         self._rng.seed()
         self.router.reset_locks()
+        self._hedging = None
         self.ledger.reset_lock()
+
+
+def named(instance: Instance) -> str:
+    """An instance as errors name it."""
+    return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
 
 
 def own_models(given: Iterable[ModelInfo], registered: Iterable[Iterable[Any]]) -> tuple[ModelInfo, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.errors import LLMError
 from llmkit.face import Face
@@ -41,6 +41,27 @@ class Client(Face):  # noqa: D101 (the base documents it)
         """
         return finish(ask(self._kit, self._chat_call(prompt, options)))
 
+    def race(
+        self,
+        prompt: Prompt,
+        *,
+        models: Sequence[str] | None = None,
+        instances: Sequence[str] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Completion:
+        """Ask several at once; the first answer wins, and the others are called off.
+
+        :param models: who takes part: 1 to 64 models, each as ``model`` of :meth:`generate`.
+        :param instances: the same by the names of instances, in place of ``models``.
+        :param options: what :meth:`generate` takes, for all of them. Racers turn to no fallback models unless some are given.
+        :returns: the winner's completion; ``attempts`` has the tries of all, a loser's with :class:`~llmkit.CallCancelled`.
+        :raises AllInstancesFailed: if none answers; ``failures`` has every error.
+        :raises LLMError: any other before something was sent.
+        """
+        from llmkit.flow.race import race
+
+        return finish(race(self._kit, self._race_calls(prompt, models, instances, options)))
+
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Stream:
         """Ask for an answer in pieces; takes what :meth:`generate` takes.
 
@@ -55,21 +76,25 @@ class Client(Face):  # noqa: D101 (the base documents it)
         requests: Iterable[Request | Prompt],
         *,
         concurrency: int = 10,
-        progress: Callable[[int, Completion | LLMError], object] | None = None,
+        progress: Callable[[int, Completion | LLMError], object] | bool | Literal["force"] | None = None,
     ) -> list[Completion | LLMError]:
         """Ask many, at most ``concurrency`` at once.
 
-        :param progress: called with the number done so far and the answer that just came.
+        :param progress: a function, called with the number done so far and the answer that just came; or True for a bar on
+            standard error where that is a terminal, ``"force"`` for one in any case.
         :returns: completions, in the order of the requests, with the error in the place of one that failed.
         """
         from llmkit.flow.batch import in_order
+        from llmkit.observe.progress import shown_progress
 
-        return finish(in_order(self._kit, self._request_call, requests, concurrency, progress))
+        with shown_progress(progress, requests) as tell:
+            return finish(in_order(self._kit, self._request_call, requests, concurrency, tell))
 
     def as_completed(
         self, requests: Iterable[Request | Prompt], *, concurrency: int = 10
     ) -> Iterator[tuple[int, Completion | LLMError]]:
-        """As :meth:`batch`, giving (position, answer) as each is done. Takes requests from the iterable only as it goes."""
+        """As :meth:`batch`, giving (position, answer) as each is done. Takes requests from the iterable only as it goes;
+        closing the iterator calls off what still runs."""
         from llmkit.flow.batch import batch
 
         return drain(batch(self._kit, self._request_call, requests, concurrency))

@@ -26,7 +26,8 @@
     ├── NoInstanceAvailable              nothing can serve the call now; ``retry_at`` says when to come back
     ├── QueueFullError                   more than ``max_pending`` calls are waiting
     ├── BudgetExceededError              a budget of money or tokens is used up
-    └── ClientClosedError                the client was closed
+    ├── ClientClosedError                the client was closed
+    └── CallCancelled                    a try that was called off; found in ``attempts``, never raised
 
 Every error holds its facts as attributes, can be pickled, and holds no key.
 """
@@ -73,6 +74,7 @@ class ErrorCode(str, enum.Enum):
     QUEUE_FULL = "QUEUE_FULL"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     CLIENT_CLOSED = "CLIENT_CLOSED"
+    CALL_CANCELLED = "CALL_CANCELLED"
 
     def __str__(self) -> str:
         return self.value
@@ -362,3 +364,10 @@ class ClientClosedError(LLMError):
     """The client was closed before or during the call."""
 
     default_code = ErrorCode.CLIENT_CLOSED
+
+
+class CallCancelled(LLMError):
+    """A try that was called off before its answer came: another was quicker, or nobody waits any more. Stands in ``attempts``
+    and is never raised. The vendor may have done and billed the work."""
+
+    default_code = ErrorCode.CALL_CANCELLED

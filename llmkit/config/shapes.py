@@ -29,7 +29,8 @@ from llmkit.config.settings import (
 from llmkit.errors import ConfigError, LLMError
 from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
-from llmkit.values.instances import Instance, Task, Timeouts, check_url
+from llmkit.values.hedging import make_hedge
+from llmkit.values.instances import LIMITS, Instance, Task, Timeouts, check_url
 
 TOP: Mapping[str, checks.Kind] = {
     "settings": checks.TABLE,
@@ -53,15 +54,19 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "max_wait": checks.POSITIVE,
     "unavailable": checks.one_of(*UNAVAILABLE),
     "max_pending": checks.AT_LEAST_ONE,
+    **dict.fromkeys(("rpm", "tpm", "rpd", "tpd"), checks.AT_LEAST_ONE),
+    "breaker": checks.FLAG_OR_TABLE,
+    "retry_budget": checks.SHARE_OR_FALSE,
     "fallbacks": checks.TEXTS,
     "proxy": checks.TEXT,
     "pool_size": checks.AT_LEAST_ONE,
     "verify": checks.FLAG_OR_TEXT,
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
+    "hedge": checks.HEDGE,
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
 }
-LATER = ("cache", "budget", "retry_budget", "debug_folder")
+LATER = ("cache", "budget", "debug_folder")
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -73,8 +78,8 @@ INSTANCE: Mapping[str, checks.Kind] = {
     "name": checks.TEXT,
     "tasks": checks.TEXTS,
     "weight": checks.POSITIVE,
-    "rpm": checks.AT_LEAST_ONE,
-    "tpm": checks.AT_LEAST_ONE,
+    "priority": checks.WHOLE,
+    **dict.fromkeys(LIMITS, checks.AT_LEAST_ONE),
     "max_concurrency": checks.AT_LEAST_ONE,
     "max_concurrency_per_key": checks.AT_LEAST_ONE,
     "enabled": checks.FLAG,
@@ -173,8 +178,14 @@ class Reader:
         self.plugins = tuple(good["plugins"]) if "plugins" in good else None
         if "strategy" in good:
             good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
+        if isinstance(good.get("breaker"), dict):
+            from llmkit.values.breaker import BreakerSettings
+
+            good["breaker"] = BreakerSettings(**read(self.problems, (*path, "breaker"), good["breaker"], checks.BREAKER))
         if "timeouts" in good:
             good["timeouts"] = Timeouts(**read(self.problems, (*path, "timeouts"), good["timeouts"], checks.TIMEOUTS))
+        if "hedge" in good:
+            good["hedge"] = make_hedge(good["hedge"])
         if good.get("proxy", "env") not in ("env", "none"):
             self._url((*path, "proxy"), good["proxy"])
         if "retries" in given and "max_retries" in given:

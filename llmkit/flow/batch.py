@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from llmkit.errors import InvalidRequestError, LLMError, shown
@@ -17,7 +18,7 @@ async def batch(
     kit: Kit, call: Callable[[T], Call[Any]], items: Iterable[T], concurrency: int
 ) -> AsyncGenerator[tuple[int, Any], None]:
     """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
-    for it, so memory does not grow with their number.
+    for it, so memory does not grow with their number. Closing it calls off what still runs.
 
     :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1.
     """
@@ -30,8 +31,9 @@ async def batch(
         except LLMError as error:
             return error
 
-    async for position, answer in kit.runtime.each(work, items, concurrency):
-        yield position, answer
+    async with aclosing(kit.runtime.each(work, items, concurrency)) as answers:
+        async for position, answer in answers:
+            yield position, answer
 
 
 async def in_order(
@@ -46,8 +48,9 @@ async def in_order(
     :param progress: called with the number of calls done so far and the answer that just came.
     """
     answers: dict[int, Any] = {}
-    async for position, answer in batch(kit, call, items, concurrency):
-        answers[position] = answer
-        if progress is not None:
-            progress(len(answers), answer)
+    async with aclosing(batch(kit, call, items, concurrency)) as found:
+        async for position, answer in found:
+            answers[position] = answer
+            if progress is not None:
+                progress(len(answers), answer)
     return [answers[position] for position in range(len(answers))]

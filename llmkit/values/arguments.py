@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from llmkit.values.calls import OnUnsupported
+from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
 from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ToolLike
@@ -52,8 +53,12 @@ class GenerateOptions(TypedDict, total=False):
     """Tries after the first, or a tenacity policy."""
     fallbacks: Sequence[str] | None
     """Models to turn to, in order."""
+    priority: int | None
+    """Of calls that wait, those of higher priority go first. Default 0."""
     on_unsupported: OnUnsupported | None
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
+    hedge: HedgeLike | None
+    """When a late try is doubled: seconds, a percentile such as ``"p95"``, a :class:`~llmkit.Hedge`, or False for never."""
     tags: Sequence[str]
     """Words of your own, for hooks and books."""
     extra: Mapping[str, Any] | None

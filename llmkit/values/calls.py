@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
 from llmkit.errors import RequestTimeout
 from llmkit.values.base import Value
 from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
@@ -67,22 +68,40 @@ class Call(Value, Generic[R]):
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retries: Any = None
     """A number or a tenacity policy for this call alone; None means the client's."""
+    hedge: Hedge | None = None
+    """When a late try is doubled; None for never."""
+    priority: int = 0
+    """Of calls that wait, those of higher priority go first."""
+    answer: ClassVar[type] = object
+    """The type of its answer."""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return False
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ChatCall(Call[Completion]):
     """Messages in, a message out."""
 
+    answer: ClassVar[type] = Completion
     messages: tuple[Message, ...]
     options: Options = NO_OPTIONS
     stream: bool = False
     on_unsupported: OnUnsupported = "error"
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return self.stream
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class EmbedCall(Call[Embeddings]):
     """Texts in, vectors out."""
 
+    answer: ClassVar[type] = Embeddings
     texts: tuple[str, ...]
     dimensions: int | None = None
     extra: Mapping[str, Any] | None = None
@@ -92,6 +111,7 @@ class EmbedCall(Call[Embeddings]):
 class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
+    answer: ClassVar[type] = ModelList
     page: str | None = None
 
 

@@ -24,8 +24,8 @@ GOLDEN = [
     ("instances = [1]", "1:1: instances: expected an array of tables, got an array"),
     (
         '[settings]\nstrategy = "lrru"',
-        "2:1: settings.strategy: expected a strategy (latency, least_connections, least_recently_used, lowest_latency, lru,"
-        " random, round_robin, weighted), got 'lrru'; did you mean 'lru'?",
+        "2:1: settings.strategy: expected a strategy (cheapest, fastest, latency, least_connections, least_recently_used,"
+        " lowest_latency, lru, priority, quality, random, round_robin, usage, weighted), got 'lrru'; did you mean 'lru'?",
     ),
     ("[settings]\nretries = -1", "2:1: settings.retries: expected a whole number of at least 0, got -1"),
     ("[settings]\nretries = true", "2:1: settings.retries: expected a whole number of at least 0, got true"),

@@ -46,6 +46,12 @@ tasks = ["summary"]
 weight = 2.5
 rpm = 60
 tpm = 90000
+rpd = 5000
+tpd = 2000000
+rpm_per_key = 30
+tpm_per_key = 45000
+rpd_per_key = 2500
+tpd_per_key = 1000000
 max_concurrency = 8
 max_concurrency_per_key = 5
 headers = { X-Team = "search" }
@@ -75,6 +81,12 @@ def test_every_setting_of_its_own_shape(parse):
                 weight=2.5,
                 rpm=60,
                 tpm=90000,
+                rpd=5000,
+                tpd=2000000,
+                rpm_per_key=30,
+                tpm_per_key=45000,
+                rpd_per_key=2500,
+                tpd_per_key=1000000,
                 max_concurrency=8,
                 max_concurrency_per_key=5,
                 headers={"X-Team": "search"},
@@ -243,8 +255,8 @@ def test_parameters_of_any_name_go_to_the_vendor(parse):
 
 
 def test_a_strategy_of_a_plugin(parse, refuse):
-    assert parse('[settings]\nstrategy = "Cheapest"', known_strategies=["Cheapest"]).strategy == "Cheapest"
-    assert "got 'Cheapest'" in refuse('[settings]\nstrategy = "Cheapest"')[0]
+    assert parse('[settings]\nstrategy = "Thrifty"', known_strategies=["Thrifty"]).strategy == "Thrifty"
+    assert "got 'Thrifty'" in refuse('[settings]\nstrategy = "Thrifty"')[0]
 
 
 @pytest.fixture
@@ -253,12 +265,12 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "cheapest_plugin.py").write_text(
         "from llmkit import hookimpl\n"
         "class First:\n    def choose(self, routes, now):\n        return routes[0]\n"
-        "@hookimpl\ndef llmkit_register_strategies():\n    return {'cheapest': First}\n"
+        "@hookimpl\ndef llmkit_register_strategies():\n    return {'thrifty': First}\n"
     )
     info = tmp_path / "cheapest_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cheapest-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[llmkit]\ncheapest = cheapest_plugin\n")
+    (info / "entry_points.txt").write_text("[llmkit]\nthrifty = cheapest_plugin\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     registry._found.cache_clear()
     yield
@@ -268,9 +280,9 @@ def package(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("package")
 def test_a_strategy_of_an_installed_plugin(parse, refuse):
     """It is known without being named in advance, unless the file does not allow the plugin."""
-    assert parse('[settings]\nstrategy = "cheapest"').strategy == "cheapest"
-    assert "did you mean 'cheapest'" in refuse('[settings]\nstrategy = "cheapst"')[0]
-    assert "expected a strategy" in refuse('[settings]\nplugins = []\nstrategy = "cheapest"')[0]
+    assert parse('[settings]\nstrategy = "thrifty"').strategy == "thrifty"
+    assert "did you mean 'thrifty'" in refuse('[settings]\nstrategy = "thriffy"')[0]
+    assert "expected a strategy" in refuse('[settings]\nplugins = []\nstrategy = "thrifty"')[0]
 
 
 def test_byte_order_mark_tabs_and_windows_line_ends(tmp_path):
