@@ -132,7 +132,7 @@ def added(
     aliases = dict(ALIASES.get(vendor, {}))
     for entry, row in entries:
         own = entry["id"]
-        if "price" not in row or (vendor == "openrouter" and "/" not in own):
+        if "price" not in row or (vendor == "openrouter" and ("/" not in own or own.endswith(":batch"))):
             continue
         if id(entry) not in taken and own not in models:
             models[own] = dict(row)

@@ -40,6 +40,8 @@ CAPABILITIES: Mapping[str, str] = {
 
 INPUT_SHARE, OUTPUT_SHARE = 3, 1
 """A model's price as one number: three parts input to one part output, as https://artificialanalysis.ai/methodology blends them."""
+LONG_CONTEXT = 400_000
+"""Tokens."""
 UNKNOWN: Score = (float("inf"),)
 _RANK = {"fast": 0, "balanced": 1, "quality": 2}
 
@@ -68,12 +70,14 @@ def _fastest(info: ModelInfo) -> Score:
 
 
 def _quality(info: ModelInfo) -> Score:
-    """The category, then the price of output: within a category vendors charge more for the model that can do more."""
+    """The category, then a long context window, which tells a vendor's later models from its earlier ones, then the price of
+    output: vendors charge more for the model that can do more."""
     rank = _RANK.get(info.category or "")
     if rank is None:
         return UNKNOWN
     output = None if info.price is None else info.price.output
-    return (-rank, float("inf") if output is None else -output)
+    short = (info.context_window or 0) < LONG_CONTEXT
+    return (-rank, short, float("inf") if output is None else -output)
 
 
 SCORES: Mapping[str, Callable[[ModelInfo], Score]] = {"cheapest": _cheapest, "fastest": _fastest, "quality": _quality}

@@ -34,6 +34,7 @@ TINY = model("tiny", "fast", "0.2", "0.3", "chat", 8000)
 MIDDLE = model("middle", "balanced", 1, 4, "chat tools vision", 200_000)
 LARGE = model("large", "quality", 5, 25, "chat tools vision reasoning json_schema", 1_000_000)
 LARGER = model("larger", "quality", 10, 50, "chat tools reasoning", 200_000)
+LARGEST = model("largest", "quality", 10, 50, context=500_000)
 VECTORS = model("vectors", None, "0.02", 0, "embeddings", 8000)
 SECRET = ModelInfo("secret", "acme")
 ALL = [LARGE, VECTORS, SECRET, TINY, MIDDLE, SMALL, LARGER]
@@ -46,9 +47,9 @@ ALL = [LARGE, VECTORS, SECRET, TINY, MIDDLE, SMALL, LARGER]
         ("fastest", "tiny small middle large larger secret"),
         ("fast", "small tiny"),
         ("balanced", "middle"),
-        ("quality", "larger large"),
+        ("quality", "large larger"),
         (ModelRequest(capabilities=["tools", "vision"]), "middle large"),
-        (ModelRequest(capabilities=["tools"], order="quality"), "larger large middle small"),
+        (ModelRequest(capabilities=["tools"], order="quality"), "large larger middle small"),
         (ModelRequest(min_context=150_000), "middle large larger"),
         (ModelRequest(min_context=150_000, category="quality", order="cheapest"), "large larger"),
         (ModelRequest(capabilities="embeddings"), "vectors"),
@@ -59,6 +60,10 @@ ALL = [LARGE, VECTORS, SECRET, TINY, MIDDLE, SMALL, LARGER]
 )
 def test_the_order(requested: str | ModelRequest, names: str):
     assert resolve(requested, [(info.id, info) for info in ALL]) == names.split()
+
+
+def test_of_large_models_the_later_then_the_dearer_ones():
+    assert resolve("quality", [(info.id, info) for info in (LARGER, LARGE, LARGEST)]) == ["largest", "large", "larger"]
 
 
 def test_another_order_than_the_request_s():
