@@ -10,6 +10,7 @@ import attrs
 
 from llmkit.errors import (
     AllInstancesFailed,
+    CallCancelled,
     CallQueued,
     ClientClosedError,
     ConfigError,
@@ -31,7 +32,7 @@ Cause = Literal["failure", "context", "refusal"]
 Outcome = Union[ChatCall, Completion, Queue, LLMError]
 """What a step comes to: another call to make, an answer, a place in the queue, or the error to raise."""
 
-_NO_CAUSE = (ConfigError, InvalidRequestError, ClientClosedError, StreamInterrupted, CallQueued, StorageError)
+_NO_CAUSE = (ConfigError, InvalidRequestError, ClientClosedError, StreamInterrupted, CallQueued, CallCancelled, StorageError)
 PLAN_NAMES = ("fallback", "context_fallbacks", "refusal_fallbacks")
 """The parameters of a client or a call that make up its plan."""
 

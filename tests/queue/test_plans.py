@@ -13,6 +13,7 @@ from llmkit import (
     AllInstancesFailed,
     AuthenticationError,
     BudgetExceededError,
+    CallCancelled,
     CallQueued,
     ClientClosedError,
     Completion,
@@ -58,7 +59,7 @@ EVERY = {
     "failure, lasting": [ModelNotFoundError, TLSError, RedirectError, UnsupportedParameterError],
     "context": [ContextLengthError],
     "refusal": [ContentFilterError],
-    "none": [ConfigError, InvalidRequestError, ClientClosedError, StreamInterrupted, CallQueued, StorageError],
+    "none": [ConfigError, InvalidRequestError, ClientClosedError, StreamInterrupted, CallQueued, CallCancelled, StorageError],
 }
 
 
