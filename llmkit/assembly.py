@@ -132,6 +132,8 @@ class Core:
             None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
             self.find_model,
         )
+        self.special_fallbacks = any(task.fallbacks for task in self.router.tasks.values())
+        """Whether a task or an instance names fallbacks of its own."""
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         if goes_by_facts(self.router.strategy):
@@ -199,6 +201,7 @@ class Core:
             if self._catalog_read:
                 self.catalog.load([provider.name])
             self.router.add(route)
+            self.special_fallbacks = self.special_fallbacks or bool(instance.fallbacks)
             self.ledger.open(name, provider.name, instance.model)
         return route
 
@@ -337,6 +340,25 @@ class Core:
         return list(reversed(roots.values()))
 
     # ------------------------------------------------------------------------------------------- fallbacks, queue
+
+    def fallbacks_for(self, model: Any, instance: str | None, task: str | None) -> tuple[str, ...]:
+        """The models to turn to for a call that names none: its task's, else those of the instances that are its first choice, else
+        the client's.
+
+        :raises ConfigError: if none serves one of them, and none can be made.
+        """
+        known = self.router.tasks.get(task) if task is not None else None
+        if known is not None and known.fallbacks:
+            return tuple([self.ensure(name) for name in known.fallbacks])
+        routes = self.router.routes()
+        if instance is not None:
+            routes = tuple([route for route in routes if route.name == instance])
+        elif model is not None:
+            routes = tuple([route for route in routes if route.serves(model)])
+        if task is not None and instance is None:
+            routes = tuple([route for route in routes if task in route.instance.tasks])
+        names = dict.fromkeys(name for route in routes for name in route.instance.fallbacks)
+        return tuple([self.ensure(name) for name in names]) or self.fallbacks
 
     def make_plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
         """What a call does when nothing has served it: the client's plan with what ``given`` says in its place.

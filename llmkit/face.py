@@ -318,6 +318,8 @@ class Face(AboutModels):
         if not given:
             deadline = Deadline(self._runtime.now() + core.timeout, core.timeout)
             fields = {**self._plain, "deadline": deadline, "messages": conversation(prompt), "stream": stream}
+            if core.special_fallbacks:
+                fields["fallbacks"] = core.fallbacks_for(core.default_model, None, None)
             return trusted(ChatCall, fields)
         check_call(given)
         get = given.get
@@ -332,7 +334,7 @@ class Face(AboutModels):
             model=model,
             instance=instance,
             task=get("task"),
-            fallbacks=self._fallbacks(get("fallbacks")),
+            fallbacks=self._fallbacks(get("fallbacks"), model, instance, get("task")),
             tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
@@ -363,9 +365,11 @@ class Face(AboutModels):
                 self._core.router.route(racer)
         return [self._chat_call(prompt, {"fallbacks": (), "hedge": False, **given, name: racer}) for racer in racers]
 
-    def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
+    def _fallbacks(self, models: Sequence[str] | None, model: Any, instance: str | None, task: str | None) -> tuple[str, ...]:
         core = self._core
-        return core.fallbacks if models is None else tuple([core.ensure(model) for model in models])
+        if models is not None:
+            return tuple([core.ensure(model) for model in models])
+        return core.fallbacks_for(model, instance, task) if core.special_fallbacks else core.fallbacks
 
     def _request_call(self, request: Request | Prompt) -> ChatCall:
         if isinstance(request, Request):

@@ -84,6 +84,7 @@ INSTANCE: Mapping[str, checks.Kind] = {
     "tasks": checks.TEXTS,
     "weight": checks.POSITIVE,
     "priority": checks.WHOLE,
+    "fallbacks": checks.TEXTS,
     **dict.fromkeys(LIMITS, checks.AT_LEAST_ONE),
     "max_concurrency": checks.AT_LEAST_ONE,
     "max_concurrency_per_key": checks.AT_LEAST_ONE,
@@ -229,6 +230,10 @@ class Reader:
     def _task(self, path: Path, table: Mapping[str, Any]) -> None:
         parameters = dict(table)
         name = parameters.pop("name", None)
+        fallbacks = parameters.pop("fallbacks", ())
+        if fallbacks and not checks.TEXTS.accepts(fallbacks):
+            self.problems.expected((*path, "fallbacks"), checks.TEXTS.expected, fallbacks)
+            fallbacks = ()
         good = checks.read_options(self.problems, path, parameters)
         if name is None:
             self.problems.add(path, "expected the key 'name'")
@@ -239,7 +244,7 @@ class Reader:
         elif name in self.tasks:
             self.problems.add((*path, "name"), "expected a name of its own; an earlier task has it")
         else:
-            self.tasks[name] = Task(name, **good)
+            self.tasks[name] = Task(name, fallbacks=fallbacks, **good)
 
     def _instances(self, path: Path, table: Mapping[str, Any], kinds: Mapping[str, checks.Kind]) -> list[Instance]:
         """The instances a table describes: one, or one for each of its ``models``. Empty where it is wrong."""
