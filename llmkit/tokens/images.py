@@ -7,7 +7,8 @@
   most 1,568).
 - Gemini: https://ai.google.dev/gemini-api/docs/tokens#multimodal-tokens (258 up to 384 pixels a side, else 258 for each tile of
   768; 32 tokens for a second of sound; 258 for a page).
-- Mistral: https://docs.mistral.ai/capabilities/vision/ (a grid of 28 pixels, the longer side at most 1,540, a token to end each row).
+- Mistral: https://docs.mistral.ai/capabilities/vision/ (a grid of 28 pixels, the longer side at most 1,540, and a token
+  to end each row).
 
 What is not at hand (a URL, a file's id) is taken for a picture of 1024 x 1024, a minute of sound, three pages.
 """
