@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from llmkit.tokens.estimate import estimate_tokens as estimate_tokens
     from llmkit.tokens.fit import FittedPrompt as FittedPrompt
     from llmkit.tokens.fit import optimize_prompt as optimize_prompt
+    from llmkit.tokens.local import register_tokenizer as register_tokenizer
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
@@ -92,6 +93,7 @@ _ROOMS = {
     "tokens.count": "count_tokens",
     "tokens.estimate": "estimate_tokens",
     "tokens.fit": "FittedPrompt optimize_prompt",
+    "tokens.local": "register_tokenizer",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.counts": "TokenCount",
     "values.instances": "Instance Task Timeouts",

@@ -122,7 +122,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         """How many tokens the prompt of a call is: what :meth:`generate` would send, with what the vendor puts around messages.
 
         Nothing is sent unless ``exact`` asks for the vendor's own count. What is returned is an ``int`` that says whether it is
-        exact, and by what it was counted. :func:`llmkit.count_tokens` counts a text alone.
+        exact, and by what it was counted. ``llmkit.count_tokens`` counts a text alone.
 
         :param model: default: the client's default model, else its first instance's.
         :param exact: ask the vendor's counting endpoint where llmkit can only estimate.

@@ -9,7 +9,8 @@ many were counted to the token, the middle and the 90th percentile of the error 
 (the mean error, above 0 where llmkit counts too many), and beside it the middle error of Lloom's formula. ``--each`` prints single
 calls of the families whose name fits PATTERN (a regular expression), for fitting.
 
-Calls whose vendor added text of its own unseen (a web search, a tool that it runs itself, a document it fetched) are left out.
+Calls whose vendor added text of its own unseen (a web search, a tool that it runs itself, a document it fetched) are left out,
+and so are families with fewer than five calls of a kind.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ from tests.recordings.cases import CASES, Case
 
 HIDDEN = "web_search_options search_parameters plugins mcp_servers documents functions raw tools container thinking".split()
 """Fields of a request that make the vendor add text of its own."""
+
+
+FEWEST = 5
+"""Calls of a family and kind from which on the table has a line for them."""
 
 
 class Row(NamedTuple):
@@ -97,6 +102,8 @@ def main() -> None:
     print("| Family | Prompts | Calls | To the token | Median error | 90 % within | Bias | Lloom's formula |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     for (name, kind), listed in sorted(groups.items()):
+        if len(listed) < FEWEST:
+            continue
         sizes = errors([(row.counted, row.reported) for row in listed])
         floor = errors([(row.lloom, row.reported) for row in listed])
         same = sum([row.counted == row.reported for row in listed])

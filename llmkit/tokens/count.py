@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from math import ceil
 from typing import Any
 
@@ -204,6 +205,10 @@ class Tokenizers:
         rules, own = family(model), self._given(model)
         if own is not None:
             return Counter(rules, _checked(own, model), f"the tokenizer registered for {model}", given=True)
+        if rules.tekken and find_spec("mistral_common") is not None:
+            from llmkit.tokens.local import tekken
+
+            return Counter(rules, _checked(tekken(), model), "mistral-common's tekken", given=True)
         from llmkit.tokens.encodings import get_encoding
 
         return Counter(rules, get_encoding(rules.encoding).encode_ordinary, f"tiktoken {rules.encoding}")

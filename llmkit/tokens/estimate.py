@@ -14,10 +14,10 @@ def lloom(text: str) -> int:
 
 
 def estimate_tokens(text: str) -> int:
-    """The tokens of a text, by the scripts it is written in. For budgets and limits; :func:`~llmkit.count_tokens` is nearer.
+    """The tokens of a text, by the scripts it is written in. For budgets and limits; :func:`~llmkit.tokens.count.count_tokens` is nearer.
 
     Letters of the Latin alphabet count by the word, and a word of more than seven letters for more; digits by threes; signs by the
-    run; letters of other scripts by :data:`SCRIPTS`.
+    run; letters of other scripts by the letter.
     """
     if not text:
         return 0

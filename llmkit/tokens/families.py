@@ -43,22 +43,28 @@ class Family(Value):
     tool_factor: float = 1.0
     shape: int | None = None
     """Beside the JSON schema of the answer; None where the schema steers the model but is not shown to it."""
+    tekken: bool = False
+    """Whether texts are counted by ``mistral-common`` where it is installed."""
     images: str = "tiles 85 170"
     """How pictures count: see :mod:`llmkit.tokens.images`."""
 
 
 def _openai(name: str, encoding: str, images: str = "tiles 85 170") -> Family:
-    return Family(name=name, encoding=encoding, exact=True, shape=8, images=images)
+    return Family(name=name, encoding=encoding, exact=True, shape=4, images=images)
 
 
 def _reasoning(name: str, images: str, tools: int = 94) -> Family:
     """Reasoning models: one token less before the answer, two for the channel of each message of the model's."""
-    return Family(name=name, exact=True, base=2, answer=2, tools=tools, shape=8, images=images)
+    return Family(name=name, exact=True, base=2, answer=2, tools=tools, shape=4, images=images)
 
 
 OPENAI = _openai("OpenAI", "o200k_base")
 OPENAI_CL100K = _openai("OpenAI", "cl100k_base")
 CLAUDE = Family(name="Claude", factor=1.15, base=3, system=0, call=20, tools=490, tool_factor=1.15, shape=120, images="claude")
+MISTRAL = Family(
+    name="Mistral", factor=1.12, base=1, message=2, answer=-1, tools=6, call=8, tekken=True, images="grid 28 1540"
+)
+"""Control tokens as in https://docs.mistral.ai/guides/tokenization/#control-tokens; mistral-small adds instructions of its own."""
 UNKNOWN = Family(name="models not known", factor=1.1, tools=100, shape=0)
 """For models of no known family: no tokenizer in use is much better than this one at text, so a tenth is added."""
 
@@ -88,14 +94,11 @@ TABLE: tuple[tuple[str, Family], ...] = (
     (r"claude", CLAUDE),
     (r"gemini", Family(name="Gemini", factor=1.08, base=0, message=0, call=8, tools=10, tool_factor=0.7, images="gemini")),
     (r"gemma", Family(name="Gemma", factor=1.05, base=4, message=5, tools=50, images="gemini")),
-    (r"mistral-small|magistral-small", Family(
-        name="Mistral", factor=1.12, base=12, message=3, tools=4, call=8, images="grid 28 1540",
-    )),
-    (r"mistral|mixtral|ministral|voxtral|magistral|codestral|devstral|pixtral|nemo", Family(
-        name="Mistral", factor=1.12, base=1, message=3, tools=6, call=8, images="grid 28 1540",
-    )),
+    (r"mistral-small|magistral-small", attrs.evolve(MISTRAL, base=14)),
+    (r"mistral-(?:7b|tiny|medium-2312)|mixtral|codestral-(?:22b|2405)|mathstral", attrs.evolve(MISTRAL, tekken=False)),
+    (r"mistral|ministral|voxtral|magistral|codestral|devstral|pixtral|nemo", MISTRAL),
     (r"deepseek-r1-distill", Family(name="DeepSeek distilled", base=2, message=1, tools=100)),
-    (r"deepseek", Family(name="DeepSeek", factor=1.05, base=3, message=1, tools=200, call=20)),
+    (r"deepseek", Family(name="DeepSeek", factor=1.05, base=3, message=1, tools=230, call=20)),
     (r"command-a-(?:plus|vision)", Family(name="Cohere", base=4, message=4, tools=120, call=30, images="tiles 0 256")),
     (r"command.*reasoning", Family(name="Cohere", base=1380, message=6, tools=90, call=30)),
     (r"command-r-08|command-r-plus-08", Family(name="Cohere", base=192, message=5, tools=900, call=30)),
