@@ -46,7 +46,7 @@ class Family(Value):
     tekken: bool = False
     """Whether texts are counted by ``mistral-common`` where it is installed."""
     images: str = "tiles 85 170"
-    """How pictures count: see :mod:`llmkit.tokens.images`."""
+    """How pictures count, in the words of ``llmkit.tokens.images``."""
 
 
 def _openai(name: str, encoding: str, images: str = "tiles 85 170") -> Family:
