@@ -92,7 +92,7 @@ class _Prompt:
         elif message.role == "system" and rules.system is not None:
             tokens = rules.system
         if message.name:
-            tokens += 1 + self._text(message.name)
+            tokens += 1 + (0 if message.name == message.role else self._text(message.name))  # what is known is not said twice
         texts = [part.text for part in message.content if type(part) is Text or type(part) is Refusal]
         tokens += self._text("".join(texts)) if texts else 0
         calls = 0

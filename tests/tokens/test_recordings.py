@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+from pathlib import Path
+
 import pytest
 
 from llmkit.tokens.count import count_tokens
@@ -14,7 +18,6 @@ needs_recordings()
 
 EXCEPTIONS = {
     "openai-733a16519e7b": "the recorder's author pasted the reply of another prompt in (166 tokens for one line)",
-    "openai-794542a35467": "the message's name is its role, which OpenAI then does not say twice",
 }
 """Recorded chats whose count differs, and why."""
 
@@ -41,6 +44,14 @@ def text_only() -> list:
 
 
 TEXTS = text_only()
+
+
+def test_the_table_in_the_docs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """It is what ``scripts/token_errors.py`` prints."""
+    root = Path(__file__).resolve().parents[2]
+    monkeypatch.setattr(sys, "argv", ["token_errors.py"])
+    runpy.run_path(str(root / "scripts" / "token_errors.py"), run_name="__main__")
+    assert capsys.readouterr().out in (root / "docs" / "how-to" / "count-tokens.md").read_text(encoding="utf-8")
 
 
 def test_there_are_enough():
