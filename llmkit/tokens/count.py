@@ -173,6 +173,7 @@ class Tokenizers:
             for model, count in mapping.items():
                 self._own.setdefault(model, count)
         self.made: dict[str, Counter] = {}
+        """The counters that are ready, by model."""
 
     def register(self, model: str, count: Callable[[str], int]) -> None:
         """Count texts for ``model`` with ``count`` from now on."""
@@ -184,10 +185,10 @@ class Tokenizers:
 
         :raises InvalidRequestError: if ``model`` is no model's name.
         """
+        if not isinstance(model, str) or not model or any([letter.isspace() for letter in model]):
+            raise InvalidRequestError(f"model: expected a model's name (the text comes first), got {shown(model)}")
         found = self.made.get(model)
         if found is None:
-            if not isinstance(model, str) or not model or any(letter.isspace() for letter in model):
-                raise InvalidRequestError(f"model: expected a model's name (the text comes first), got {shown(model)}")
             if len(self.made) > 1000:
                 self.made.clear()
             found = self.made[model] = self._make(model)
@@ -248,8 +249,8 @@ def count_tokens(
     :param tokenizers: where tokenizers of the user's own are; default those registered in this process.
     :raises InvalidRequestError: if there is nothing that can be counted, or ``model`` is no model's name.
     """
-    counter = tokenizers.made.get(model) or tokenizers.counter(model)
-    if type(what) is str and system is None and tools is None:
+    counter = (tokenizers.made.get(model) if type(model) is str else None) or tokenizers.counter(model)
+    if isinstance(what, str) and system is None and tools is None:
         return counter.text(what)
     if isinstance(what, ChatCall):
         return counter.prompt(what.messages, what.options)

@@ -56,7 +56,7 @@ def optimize_prompt(
     Of a conversation go, in this order and only as far as need be: the reasoning of earlier turns; the middle of long tool results;
     whole turns, the oldest first; of the last turn the oldest tool exchanges; the middle of texts, the last message's last. System
     messages stay word for word, and a tool call stays or goes with its results. Of plain text the middle goes, so that what it
-    begins and ends with stays.
+    begins and ends with stays. A megabyte takes some tenths of a second: on an event loop, run this in a thread.
 
     :param prompt: text, a message, or a conversation; text alone is counted without what vendors put around messages.
     :param target_token_count: the most tokens that may be left, by llmkit's count for ``model``, tools included.
@@ -80,7 +80,8 @@ def _fit_text(text: str, counter: Counter, target: int, both_ends: bool) -> Fitt
     if before <= target:
         return FittedPrompt(text, before, before, ())
     cut: Callable[[int], str] = (lambda kept: middle_out(text, kept)) if both_ends else (lambda kept: text[:kept])
-    kept = longest(lambda kept: counter.text(cut(kept)) <= target, min(LEAST, len(text)) if both_ends else 0, len(text))
+    least = min(LEAST, len(text)) if both_ends else 0
+    kept = longest(lambda kept: counter.text(cut(kept)) <= target, least, len(text), len(text) * target // before)
     if kept is None:
         raise _too_long(target, counter.text(cut(LEAST)))
     fitted = cut(kept)

@@ -187,7 +187,8 @@ def shorten_message(draft: Draft, budget: Budget, position: int) -> Draft:
         short = attrs.evolve(part, text=middle_out(part.text, kept))
         return attrs.evolve(message, content=(*message.content[:number], short, *message.content[number + 1 :]))
 
-    kept = longest(lambda kept: budget.cost(cut(kept)) <= room, LEAST, length - 1)
+    guess = length * max(room, 0) // budget.cost(message)
+    kept = longest(lambda kept: budget.cost(cut(kept)) <= room, LEAST, length - 1, guess)
     shorter = cut(LEAST if kept is None else kept)
     if budget.cost(shorter) >= budget.cost(message):
         return draft
@@ -195,10 +196,17 @@ def shorten_message(draft: Draft, budget: Budget, position: int) -> Draft:
     return draft.replaced(position, shorter, f"{left_out:,} of {length:,} characters of {_named(draft, position)}")
 
 
-def longest(fits: Callable[[int], bool], least: int, most: int) -> int | None:
-    """The largest number from ``least`` to ``most`` that fits, if fewer fit wherever more do; None if not even the least does."""
+def longest(fits: Callable[[int], bool], least: int, most: int, guess: int) -> int | None:
+    """The largest number from ``least`` to ``most`` that fits, if fewer fit wherever more do; None if not even the least does.
+    Looked for from ``guess`` on in growing steps, since larger numbers take longer to try."""
     if not fits(least):
         return None
+    tried, step = min(max(guess, least), most), 16 + guess // 16
+    while tried < most and fits(tried):
+        least, tried, step = tried, min(tried + step, most), 2 * step
+    while tried - step > least and not fits(tried - step):
+        tried, step = tried - step, 2 * step
+    most = tried
     while least < most:
         tried = (least + most + 1) // 2
         if fits(tried):

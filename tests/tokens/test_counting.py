@@ -250,7 +250,7 @@ def test_names_of_models():
     assert len({pattern for pattern, _ in TABLE}) == len(TABLE)
 
 
-@pytest.mark.parametrize("model", ["", "This is a test sentence.", "a b", None, 5])
+@pytest.mark.parametrize("model", ["", "This is a test sentence.", "a b", None, 5, ["gpt-4o"]])
 def test_no_model(model):
     """Texts in the place of the model are noticed."""
     with pytest.raises(InvalidRequestError, match="model: expected a model's name"):

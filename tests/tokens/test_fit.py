@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ from llmkit import (
 )
 from llmkit.tokens.count import count_tokens
 from llmkit.tokens.limits import check_fits, get_token_limit
-from llmkit.tokens.reducers import DEFAULT, Budget, Draft, drop_oldest, middle_out, shorten_texts, turns, units
+from llmkit.tokens.reducers import DEFAULT, Budget, Draft, drop_oldest, longest, middle_out, shorten_texts, turns, units
 from llmkit.values.completion import ModelInfo
 from llmkit.values.counts import TokenCount
 
@@ -202,6 +204,27 @@ def test_promises(messages: list[Message], target: int, model: str):
     order = [message.role for message in messages]
     for message in fitted.messages:
         order = order[order.index(message.role) + 1 :]
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(-50, 400), st.integers(0, 500))
+def test_longest(least: int, more: int, edge: int, guess: int):
+    """The edge is found from any guess, in few steps."""
+    most, tries = least + more, []
+
+    def fits(number: int) -> bool:
+        assert least <= number <= most
+        tries.append(number)
+        return number <= edge
+
+    assert longest(fits, least, most, guess) == (None if edge < least else min(edge, most))
+    assert len(tries) < 30
+
+
+def test_a_long_text_is_cut_quickly():
+    began = time.process_time()
+    fitted = optimize_prompt("The quick brown fox jumps. " * 100_000, "gpt-4o", 1000)
+    assert 990 < fitted.after <= 1000
+    assert time.process_time() - began < 3
 
 
 def test_middle_out():
