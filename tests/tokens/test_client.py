@@ -119,8 +119,8 @@ def test_the_mock_vendor_counts():
 
 
 def test_the_loop_is_not_held_up():
-    """A megabyte, and the worst texts known, are counted in a thread, in pieces; the loop waits at most 50 ms (here with room for a
-    busy machine: the median of the longest waits)."""
+    """A megabyte, and the worst texts known, are counted in a thread, in pieces: the loop waits at most 50 ms. The least of five
+    longest waits, since other programs' turns on a busy machine are none of llmkit's."""
     get_encoding("o200k_base")
     texts = ["The quick brown fox. " * 50_000, "a" * 1_000_000, "字" * 400_000, " " * 1_500_000, "😀" * 300_000]
 
@@ -137,8 +137,7 @@ def test_the_loop_is_not_held_up():
     async def main() -> None:
         async with AsyncClient([OPENAI], plugins=[], environ={}) as client:
             for text in texts:
-                waits = sorted([await longest_wait(client, text) for _ in range(3)])
-                assert waits[1] < 0.1, text[:10]
+                assert min([await longest_wait(client, text) for _ in range(5)]) < 0.05, text[:10]
 
     asyncio.run(main())
 
