@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
+from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
 
+if TYPE_CHECKING:
+    from llmkit.values.breaker import BreakerSettings
+
 T = TypeVar("T")
+
+MOST_RACERS = 64
+"""In one race: each is a request that is paid for, and in the sync client a thread."""
 
 _CALL_NAMES = frozenset(
     (
@@ -33,8 +40,13 @@ _CALL_NAMES = frozenset(
         "timeouts",
         "retries",
         "fallbacks",
+        "priority",
+        "fallback",
+        "context_fallbacks",
+        "refusal_fallbacks",
         "on_unsupported",
         "tags",
+        "hedge",
         "extra",
     )
 )
@@ -83,6 +95,26 @@ def check_embed(given: Mapping[str, Any]) -> None:
     _check(of_type, "extra", given.get("extra") or {}, Mapping)
 
 
+def check_race(
+    models: Sequence[str] | None, instances: Sequence[str] | None, given: Mapping[str, Any]
+) -> tuple[str, list[str]]:
+    """What the racers are called, ``model`` or ``instance``, and their names.
+
+    :raises InvalidRequestError: if there are none, too many, or they are named twice.
+    """
+    for name in ("model", "instance"):
+        if given.get(name) is not None:
+            raise InvalidRequestError(f"{name}: a race takes a list, {name}s=[...]")
+    if (models is None) == (instances is None):
+        raise InvalidRequestError("race: expected either models=[...] or instances=[...]")
+    name, racers = ("model", models) if models is not None else ("instance", instances)
+    _check(_texts, f"{name}s", racers)
+    assert racers is not None
+    if not 1 <= len(racers) <= MOST_RACERS:
+        raise InvalidRequestError(f"{name}s: expected 1 to {MOST_RACERS} names, got {len(racers)}")
+    return name, [*racers]
+
+
 def _check(check: Any, name: str, *given: Any) -> None:
     try:
         check(name, *given)
@@ -96,20 +128,37 @@ def _text(name: str, value: Any) -> None:
     of_type(name, value, str)
 
 
+def _integer(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name}: expected a whole number, got {shown(value)}")
+
+
 def _texts(name: str, value: Any) -> None:
     if isinstance(value, Iterator):  # reading it here would leave nothing for the call
         raise ConfigError(f"{name}: expected a list, got {type(value).__name__}")
     listed(name, value, str)
 
 
+def _model(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        from llmkit.values.model_requests import ModelRequest
+
+        if not isinstance(value, ModelRequest):
+            raise ConfigError(f"{name}: expected a model's name or a ModelRequest, got {type(value).__name__}")
+
+
 _CHECKS = {
-    "model": _text,
+    "model": _model,
     "instance": _text,
     "task": _text,
     "fallbacks": _texts,
+    "priority": _integer,
+    "context_fallbacks": _texts,
+    "refusal_fallbacks": _texts,
     "tags": _texts,
     "timeouts": lambda name, value: of_type(name, value, Timeouts),
     "retries": lambda name, value: check_retries(value),
+    "hedge": lambda name, value: make_hedge(value),
     "on_unsupported": lambda name, value: one_of(name, value, ("error", "warn", "drop")),
 }
 
@@ -155,6 +204,32 @@ def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
     if value not in words:
         raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {shown(value)}")
     return value
+
+
+def share(name: str, number: Any) -> float:
+    """``number`` if it is from 0 to 1.
+
+    :raises ConfigError: if it is not.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1:
+        raise ConfigError(f"{name}: expected a number from 0 to 1, got {shown(number)}")
+    return number
+
+
+def breaker_settings(given: Any) -> BreakerSettings | Literal[True] | None:
+    """A client's ``breaker``: settings, True for the defaults, None where there is to be none.
+
+    :raises ConfigError: if it is neither of these nor settings.
+    """
+    if given is None or given is False:
+        return None
+    if given is True:
+        return True
+    from llmkit.values.breaker import BreakerSettings
+
+    if not isinstance(given, BreakerSettings):
+        raise ConfigError(f"breaker: expected True, False or BreakerSettings, got {shown(given)}")
+    return given
 
 
 def whole(name: str, number: Any) -> int:

@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
-from llmkit.arguments import listed, of_type, one_of, positive, whole
+from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
+from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
 from llmkit.observe.ledger import Ledger
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
+from llmkit.policy.allowance import allowance, meter
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
-from llmkit.policy.strategies import Strategy, make_strategy
+from llmkit.policy.strategies import AnyStrategy, goes_by_facts, make_strategy
 from llmkit.provider import Provider
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import MODEL_WORDS, ChatCall, OnUnsupported
+from llmkit.values.completion import ModelInfo
+from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.catalog.store import Catalog
+    from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
     from llmkit.tokens.count import Tokenizers
+    from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.fallbacks import FallbackPlan
+    from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import TicketStore
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -54,7 +65,7 @@ class Core:
         self,
         instances: Iterable[Instance],
         tasks: Iterable[Task],
-        strategy: str | Strategy,
+        strategy: str | AnyStrategy,
         retries: Any,
         backoff: tuple[float, float, float],
         timeout: float,
@@ -62,14 +73,21 @@ class Core:
         max_wait: float,
         unavailable: Literal["wait", "fail"],
         max_pending: int,
+        limits: Mapping[str, int | None],
+        breaker: bool | BreakerSettings | None,
+        retry_budget: float | None,
         fallbacks: Sequence[str],
+        plan: Mapping[str, Any],
+        queue: Any,
         proxy: str | None,
         pool_size: int | None,
         verify: bool | str,
         on_unsupported: OnUnsupported,
         default_model: str | None,
+        hedge: HedgeLike | None,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
+        models: Iterable[ModelInfo] = (),
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
         if environ is not None:
@@ -79,6 +97,7 @@ class Core:
         self._lock = threading.RLock()
         self._ready: dict[str, str] = {}
         self.retries = check_retries(retries)
+        self.plan: FallbackPlan | None = None
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
         self._tokenizers: Tokenizers | None = None
@@ -87,6 +106,8 @@ class Core:
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
+        self.hedge = make_hedge(hedge)
+        self._hedging: Hedging | None = None
         if proxy is not None:
             of_type("proxy", proxy, str)
         if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
@@ -96,21 +117,55 @@ class Core:
         if isinstance(verify, str):
             check_bundle(verify)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
-        named = None if plugins is None else listed("plugins", plugins, object)
-        names = [plugin for plugin in named or () if isinstance(plugin, str)]
-        objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
-        self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
+        wanted = None if plugins is None else listed("plugins", plugins, object)
+        names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
+        objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
+        self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
         self.ledger = Ledger()
-        self.router = Router(self._strategy(strategy), listed("tasks", tasks, Task), whole("max_pending", max_pending))
+        self._own_models = own_models(models, self.hooks.registered["models"])
+        self._catalog: Catalog | None = None
+        self._catalog_read = False
+        self.router = Router(
+            self._strategy(strategy),
+            listed("tasks", tasks, Task),
+            whole("max_pending", max_pending),
+            allowance(**limits),
+            breaker_settings(breaker),
+            None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
+            self.find_model,
+        )
         for instance in listed("instances", instances, Instance):
             self.add(instance)
+        if goes_by_facts(self.router.strategy):
+            self._read_catalog()
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
+        self.plan = self.make_plan(plan) if any([given is not None for given in plan.values()]) else None
+        self._queue = check_queue(queue)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
+        return Kit(
+            runtime,
+            self.router,
+            self.policy,
+            self.hooks,
+            self.ledger,
+            self.unavailable,
+            self.max_wait,
+            self.tickets,
+            hedging=self.hedging,
+        )
+
+    def hedging(self) -> Hedging:
+        """The account of doubled calls."""
+        if self._hedging is None:
+            from llmkit.policy.hedging import Hedging
+
+            with self._lock:
+                self._hedging = self._hedging or Hedging()
+        return self._hedging
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -131,43 +186,45 @@ class Core:
         if not isinstance(instance, Instance):
             raise ConfigError(f"instances: expected an Instance, got {type(instance).__name__}")
         provider = REGISTRY.get(instance.provider)
-        instance = self._completed(instance, provider)
-        secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
+        changes = self._missing(instance, provider)
         with self._lock:
             name = instance.name or self._free_name(f"{provider.name}/{instance.model}")
+            instance = instance.completed(name=name, **changes)
+            if not provider.root(instance):
+                vendor = provider.title or provider.name
+                raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
+            secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            route = Route(attrs.evolve(instance, name=name), provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            pricer = Pricer(lambda: self.catalog, provider.name, instance.model)
+            route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
+            meter(route)
+            if self._catalog_read:
+                self.catalog.load([provider.name])
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
 
-    def _completed(self, instance: Instance, provider: Provider) -> Instance:
-        """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
-        environ = self._environ()
-        where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
-        for name in ("rpm", "tpm"):
-            if getattr(instance, name) is not None:
-                raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
-        unknown = [name for name in instance.settings if name not in provider.settings]
+    def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
+        """What an instance lacks: its provider's own name, and keys and base URL from the environment."""
+        unknown = [name for name in instance.settings if name not in provider.settings] if instance.settings else []
         if unknown:
             known = ", ".join(provider.settings) or "none"
             vendor = provider.title or provider.name
-            raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
+            raise ConfigError(f"{named(instance)}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
-        if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
-            changes["base_url"] = provider.base_url_from(url)
+        if instance.base_url is None and provider.base_url_names:
+            url = base_url_for(provider, self._environ())
+            if url is not None:
+                changes["base_url"] = provider.base_url_from(url)
         if instance.api_key is None and not instance.api_keys:
-            keys = keys_for(provider, environ) or self._from_sources(provider)
+            keys = keys_for(provider, self._environ()) or self._from_sources(provider)
             if not keys and provider.needs_key:
                 names = " or ".join(provider.key_names) or "its key"
-                raise ConfigError(f"{where}: no key; give api_key or api_keys, or set {names} in the environment")
+                raise ConfigError(f"{named(instance)}: no key; give api_key or api_keys, or set {names} in the environment")
             changes["api_keys"] = keys
             if len(keys) > 1 and instance.max_concurrency_per_key is None:
                 changes["max_concurrency_per_key"] = POOLED_CONCURRENCY
-        instance = attrs.evolve(instance, **changes)
-        if not provider.root(instance):
-            raise ConfigError(f"{where}: base_url is missing; {provider.title or provider.name} has no common address")
-        return instance
+        return changes
 
     def _from_sources(self, provider: Provider) -> tuple[Secret, ...]:
         for sources in self.hooks.registered["secret_sources"]:
@@ -181,10 +238,9 @@ class Core:
         return ()
 
     def _free_name(self, wanted: str) -> str:
-        taken = {route.name for route in self.router.routes()}
-        if wanted not in taken:
+        if not self.router.has(wanted):
             return wanted
-        return next(name for number in range(2, len(taken) + 3) if (name := f"{wanted}#{number}") not in taken)
+        return next(name for number in itertools.count(2) if not self.router.has(name := f"{wanted}#{number}"))
 
     def remove(self, name: str) -> None:
         """Take an instance out; its calls in flight go on."""
@@ -192,16 +248,53 @@ class Core:
             self._ready.clear()
             self.router.remove(name)
 
-    def ensure(self, model: str) -> str:
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue of models, with the client's own over it; made when it is first asked for. No lock is taken, since the
+        router asks under its own; two that are made at once are alike."""
+        if self._catalog is None:
+            from llmkit.catalog.store import Catalog
+
+            self._catalog = Catalog(self._own_models)
+        return self._catalog
+
+    def _read_catalog(self) -> None:
+        """Read the files of the instances' vendors before the router asks, so that none is read under its lock."""
+        if not self._catalog_read:
+            self.catalog.load({route.provider.name for route in self.router.routes()})
+            self._catalog_read = True
+
+    def find_model(self, provider: str, model: str) -> ModelInfo | None:
+        """What is known of a provider's model."""
+        return self.catalog.find(provider, model)
+
+    def models_served(self) -> list[tuple[str, ModelInfo | None]]:
+        """The enabled instances that serve a model of their own, by name, with what is known of it."""
+        routes = [route for route in self.router.routes() if route.enabled and route.instance.model != ANY_MODEL]
+        return [(route.name, self.catalog.find(route.provider.name, route.instance.model)) for route in routes]
+
+    @overload
+    def ensure(self, model: str) -> str: ...
+
+    @overload
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest: ...
+
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest:
         """Make sure that some instance serves ``model``: a configured one, one that serves any model of that provider, or one
         made on demand with the key in the environment.
 
         :returns: the name by which instances know the model, with the provider's own name for an alias of it.
         :raises ConfigError: if there is none and none can be made.
         """
+        if not isinstance(model, str):
+            self._read_catalog()
+            return model
         known = self._ready.get(model)
         if known is not None:
             return known
+        if model in MODEL_WORDS:
+            self._read_catalog()
+            return model
         with self._lock:
             provider, bare = split_model(model, REGISTRY.names())
             own = model if provider is None else f"{provider}/{bare}"
@@ -269,25 +362,89 @@ class Core:
         roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
         return list(reversed(roots.values()))
 
+    # ------------------------------------------------------------------------------------------- fallbacks, queue
+
+    def make_plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        """What a call does when nothing has served it: the client's plan with what ``given`` says in its place.
+
+        :raises ConfigError: if a value is wrong.
+        """
+        from llmkit.policy.fallbacks import make_plan
+
+        return make_plan(self.plan, given, self.ensure)
+
+    def ensured(self, call: ChatCall) -> ChatCall:
+        """A call out of the queue, whose models have instances in this client.
+
+        :raises ConfigError: as :meth:`ensure`.
+        """
+        model = None if call.model is None else self.ensure(call.model)
+        return attrs.evolve(call, model=model, fallbacks=tuple([self.ensure(name) for name in call.fallbacks]))
+
+    def tickets(self) -> TicketStore:
+        """The queue, of the path that was set or the default one. Nothing is opened yet."""
+        with self._lock:
+            if self._queue is None or isinstance(self._queue, (str, os.PathLike)):
+                from llmkit.transports.tickets import SqliteTickets, default_path
+
+                self._queue = SqliteTickets(self._queue or default_path(self._environ()))
+            return self._queue  # type: ignore[no-any-return]
+
     # ------------------------------------------------------------------------------------------- the rest
 
-    def _strategy(self, chosen: str | Strategy) -> Strategy:
+    def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
 
-    def set_strategy(self, chosen: str | Strategy) -> None:
+    def set_strategy(self, chosen: str | AnyStrategy) -> None:
         """Choose otherwise from the next call on.
 
         :raises ConfigError: if there is no such strategy.
         """
-        self.router.strategy = self._strategy(chosen)
+        strategy = self._strategy(chosen)
+        if goes_by_facts(strategy):
+            self._read_catalog()
+        self.router.strategy = strategy
 
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
         self._lock = threading.RLock()
         self._rng.seed()
         self.router.reset_locks()
+        self._hedging = None
         self.ledger.reset_lock()
+
+
+def named(instance: Instance) -> str:
+    """An instance as errors name it."""
+    return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+
+
+def own_models(given: Iterable[ModelInfo], registered: Iterable[Iterable[Any]]) -> tuple[ModelInfo, ...]:
+    """The models that plugins register, with those that were ``given`` after them, so that they win.
+
+    :raises ConfigError: if one of those given is no :class:`~llmkit.ModelInfo`, or does not say whose it is.
+    """
+    good = [model for models in registered for model in models if isinstance(model, ModelInfo) and model.provider]
+    if wrong := sum(len(list(models)) for models in registered) - len(good):
+        said = "models of plugins are left out: expected ModelInfo with a provider"
+        warnings.warn(f"{wrong} {said}", RuntimeWarning, stacklevel=4)
+    own = listed("models", given, ModelInfo)
+    for model in own:
+        if not model.provider:
+            raise ConfigError(f"models: {model.id!r} names no provider")
+    return (*good, *own)
+
+
+def check_queue(queue: Any) -> Any:
+    """``queue`` if it is a path, a store of tickets, or None.
+
+    :raises ConfigError: if it is something else.
+    """
+    methods = ("put", "claim", "finish", "fail", "give_back", "find", "get", "count", "cancel", "purge")
+    if queue is None or (isinstance(queue, (str, os.PathLike)) and os.fspath(queue)) or all([hasattr(queue, n) for n in methods]):
+        return queue
+    raise ConfigError(f"queue: expected a path, or an object with the methods of a TicketStore, got {shown(queue)}")
 
 
 def check_bundle(path: str) -> None:

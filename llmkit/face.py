@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
 from llmkit.assembly import Core
-from llmkit.errors import InvalidRequestError, shown
+from llmkit.catalog.client import AboutModels, for_embeddings
+from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
-from llmkit.policy.strategies import Strategy
-from llmkit.values.base import Value
+from llmkit.policy.strategies import AnyStrategy
+from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
+from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
@@ -25,7 +28,12 @@ if TYPE_CHECKING:
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
+    from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.fallbacks import FallbackLike, FallbackPlan
+    from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import TicketStore
 
+_PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
 Self = TypeVar("Self", bound="Face")
 
 
@@ -41,13 +49,13 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face:
+class Face(AboutModels):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
     :param tasks: kinds of work with defaults of their own.
     :param strategy: which instance gets a call: ``lru``, ``round_robin``, ``random``, ``lowest_latency``,
-        ``least_connections``, ``weighted``, a name that a plugin registered, or a
+        ``least_connections``, ``weighted``, ``priority``, a name that a plugin registered, or a
         :class:`~llmkit.policy.strategies.Strategy`.
     :param retries: tries after the first (default 3), or a ``tenacity.Retrying`` whose ``stop``, ``wait`` and ``retry`` are read.
     :param retry_initial_delay: the longest first pause in seconds, of which a random part is waited. Default 0.5.
@@ -58,13 +66,27 @@ class Face:
     :param max_wait: the longest wait, in seconds, for a resting key or instance. Default 60.
     :param unavailable: ``wait`` (default) or ``fail`` at once when nothing can serve a call.
     :param max_pending: calls that may wait at once. Default 10,000.
+    :param rpm: requests in any 60 seconds, over all instances; tpm: tokens; rpd and tpd: in any 24 hours. Calls wait for them in
+        order. Default: no limit.
+    :param breaker: True (default) leaves an instance alone that fails again and again, and tries it again with one call at a time;
+        False never does; :class:`~llmkit.BreakerSettings` says when and for how long.
+    :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
+        Default 0.1; None for no limit.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
+    :param fallback: what to do when those cannot either: ``"queue"``, ``"reject"``, or steps of :mod:`llmkit.values.fallbacks`.
+    :param context_fallbacks: models for a prompt that is too long for the call's own.
+    :param refusal_fallbacks: models for a prompt that a vendor's content policy refuses.
+    :param queue: path of the queue's file, or a :class:`~llmkit.values.tickets.TicketStore`. Default ``llmkit/queue.sqlite`` in the
+        user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
     :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
     :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
     :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
     :param default_model: the model of calls that name none.
+    :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
+        never.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
     """
@@ -77,7 +99,7 @@ class Face:
         instances: Iterable[Instance] = (),
         *,
         tasks: Iterable[Task] = (),
-        strategy: str | Strategy = "lru",
+        strategy: str | AnyStrategy = "lru",
         retries: Any = 3,
         retry_initial_delay: float = 0.5,
         retry_max_delay: float = 8.0,
@@ -87,13 +109,25 @@ class Face:
         max_wait: float = 60.0,
         unavailable: Literal["wait", "fail"] = "wait",
         max_pending: int = 10_000,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        rpd: int | None = None,
+        tpd: int | None = None,
+        breaker: bool | BreakerSettings | None = True,
+        retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
+        fallback: FallbackLike | None = None,
+        context_fallbacks: Sequence[str] | None = None,
+        refusal_fallbacks: Sequence[str] | None = None,
+        queue: str | Path | TicketStore | None = None,
         proxy: str | None = None,
         pool_size: int | None = None,
         verify: bool | str = True,
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
+        hedge: HedgeLike | None = None,
         plugins: Iterable[Any] | None = None,
+        models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
     ) -> None:
         backoff = (
@@ -101,6 +135,10 @@ class Face:
             positive("retry_max_delay", retry_max_delay),
             positive("retry_exponential_base", retry_exponential_base),
         )
+        limits = {"rpm": rpm, "tpm": tpm, "rpd": rpd, "tpd": tpd}
+        for name, limit in limits.items():
+            if limit is not None:
+                whole(name, limit)
         core = Core(
             instances=instances,
             tasks=tasks,
@@ -112,14 +150,21 @@ class Face:
             max_wait=max_wait,
             unavailable=unavailable,
             max_pending=max_pending,
+            limits=limits,
+            breaker=breaker,
+            retry_budget=retry_budget,
             fallbacks=fallbacks,
+            plan={"fallback": fallback, "context_fallbacks": context_fallbacks, "refusal_fallbacks": refusal_fallbacks},
+            queue=queue,
             proxy=proxy,
             pool_size=pool_size,
             verify=verify,
             on_unsupported=on_unsupported,
             default_model=default_model,
+            hedge=hedge,
             plugins=plugins,
             environ=environ,
+            models=models,
         )
         self._join(core)
 
@@ -128,6 +173,15 @@ class Face:
         self._core = core
         self._runtime = self._make_runtime(core.transport)
         self._kit = core.kit(self._runtime)
+        self._plain = {
+            **blank(ChatCall),
+            "model": core.default_model,
+            "fallbacks": core.fallbacks,
+            "timeouts": core.timeouts,
+            "on_unsupported": core.on_unsupported,
+            "hedge": core.hedge,
+            "plan": core.plan,
+        }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
         raise TypeError("make a Client or an AsyncClient")
@@ -208,14 +262,14 @@ class Face:
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, True)
+        self._core.router.enable(name, True, self._runtime.now())
 
     def disable(self, name: str) -> None:
         """Give an instance no more calls; those in flight go on unharmed.
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, False)
+        self._core.router.enable(name, False, self._runtime.now())
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -231,7 +285,7 @@ class Face:
         """How many instances there are."""
         return len(self._core.router.routes())
 
-    def set_strategy(self, strategy: str | Strategy) -> None:
+    def set_strategy(self, strategy: str | AnyStrategy) -> None:
         """Choose instances otherwise from the next call on.
 
         :raises ConfigError: if there is no strategy of that name.
@@ -262,15 +316,9 @@ class Face:
     def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
         core = self._core
         if not given:
-            return ChatCall(
-                deadline=self._deadline(None),
-                model=core.default_model,
-                fallbacks=core.fallbacks,
-                timeouts=core.timeouts,
-                messages=conversation(prompt),
-                stream=stream,
-                on_unsupported=core.on_unsupported,
-            )
+            deadline = Deadline(self._runtime.now() + core.timeout, core.timeout)
+            fields = {**self._plain, "deadline": deadline, "messages": conversation(prompt), "stream": stream}
+            return trusted(ChatCall, fields)
         check_call(given)
         get = given.get
         model, instance = get("model"), get("instance")
@@ -288,11 +336,32 @@ class Face:
             tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
+            priority=get("priority") or 0,
             messages=conversation(prompt, get("system")),
             options=call_options(given),
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
+            hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
+            plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
+
+    def _plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        try:
+            return self._core.make_plan(given)
+        except ConfigError as problem:
+            said = problem.message
+        raise InvalidRequestError(said)
+
+    def _race_calls(
+        self, prompt: Prompt, models: Sequence[str] | None, instances: Sequence[str] | None, given: Mapping[str, Any]
+    ) -> list[ChatCall]:
+        """One call for each racer. They share what was given, and turn to no fallback model unless the call names some, since
+        others run already."""
+        name, racers = check_race(models, instances, given)
+        if name == "instance":
+            for racer in racers:
+                self._core.router.route(racer)
+        return [self._chat_call(prompt, {"fallbacks": (), "hedge": False, **given, name: racer}) for racer in racers]
 
     def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
         core = self._core
@@ -304,7 +373,7 @@ class Face:
         return self._chat_call(request, {})
 
     def _embed_call(
-        self, texts: str | Sequence[str], model: str | None, instance: str | None, given: Mapping[str, Any]
+        self, texts: str | Sequence[str], model: str | ModelRequest | None, instance: str | None, given: Mapping[str, Any]
     ) -> EmbedCall:
         check_embed({"model": model, "instance": instance, **given})
         listed = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Sequence) else ()
@@ -313,7 +382,7 @@ class Face:
         if model is None and instance is None:
             model = self._core.default_model
         if model is not None:
-            model = self._core.ensure(model)
+            model = for_embeddings(self._core.ensure(model))
         return EmbedCall(
             deadline=self._deadline(given.get("timeout")),
             model=model,

@@ -7,7 +7,7 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 import attrs
 
@@ -23,7 +23,9 @@ from llmkit.runtime import Body
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS
+from llmkit.values.usage import Usage
 from llmkit.wire.body import MOST_BODY
 from llmkit.wire.errors import request_id
 from llmkit.wire.fold import fold
@@ -71,10 +73,16 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
     """
     trail = Trail(call, kit.runtime.now())
     try:
-        return await failover(kit, trail, _attempt)
+        return await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
+
+
+def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
+    from llmkit.flow.hedge import hedging  # few calls are hedged
+
+    return hedging(hedge, _attempt, close_stream)
 
 
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
@@ -227,20 +235,24 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     stream.closed = True
     now = kit.runtime.now()
     ended = stream.ended and failure is None
-    stream.lease.release(now, failure, answered=ended)
+    lease = stream.lease
+    first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
+    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
+    kit.router.release(lease, now, failure, answered=ended, first_event=first, usage=usage)
+    if now >= lease.key.look_at:
+        kit.router.learn(lease, stream.headers, now)
     try:
-        _tell_closed(kit, stream, failure, now)
+        _tell_closed(kit, stream, failure, usage, now)
     finally:
         await stream.body.aclose()
 
 
-def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, now: float) -> None:
+def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, now: float) -> None:
     ended = stream.ended and failure is None
     name = stream.lease.route.name
     attempt = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
-    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
     if ended:
         kit.ledger.answered(name, usage)
     else:

@@ -26,7 +26,7 @@ class InstanceUsage(Value):
     errors: int = 0
     """Tries that failed."""
     interrupted: int = 0
-    """Streams that broke or were left."""
+    """Streams that broke or were left, and tries that were called off."""
     usage: Usage = NOTHING
     """Tokens of whole answers."""
     partial_usage: Usage = NOTHING
@@ -95,7 +95,7 @@ class Ledger:
             self._rows[instance].errors += 1
 
     def interrupted(self, instance: str, usage: Usage | None, error: LLMError | None) -> None:
-        """Book a stream that broke (``error``) or that its reader left."""
+        """Book a stream that broke (``error``) or that its reader left, or a try that was called off."""
         with self._lock:
             row = self._rows[instance]
             row.interrupted += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
@@ -11,12 +11,22 @@ from llmkit.errors import RequestTimeout
 from llmkit.values.base import Value
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.counts import TokenCount
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
 
+if TYPE_CHECKING:
+    from llmkit.values.fallbacks import FallbackPlan
+    from llmkit.values.model_requests import ModelRequest
+
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
+"""What to do with a parameter that the vendor does not have."""
+CATEGORIES = ("fast", "balanced", "quality")
+"""The vocabulary of :attr:`llmkit.ModelInfo.category`: the small, the middle and the large models of each family."""
+MODEL_WORDS = (*CATEGORIES, "cheapest", "fastest")
+"""What may stand for a kind of model in the place of a model's name."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -49,8 +59,8 @@ class Call(Value, Generic[R]):
     """What every call has."""
 
     deadline: Deadline
-    model: str | None = None
-    """``provider/model`` or a bare model name; None leaves it to the instances."""
+    model: str | ModelRequest | None = None
+    """``provider/model``, a bare model name, or what is wanted of a model; None leaves it to the instances."""
     instance: str | None = None
     """Name of the one instance to use."""
     task: str | None = None
@@ -60,22 +70,42 @@ class Call(Value, Generic[R]):
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retries: Any = None
     """A number or a tenacity policy for this call alone; None means the client's."""
+    hedge: Hedge | None = None
+    """When a late try is doubled; None for never."""
+    priority: int = 0
+    """Of calls that wait, those of higher priority go first."""
+    answer: ClassVar[type] = object
+    """The type of its answer."""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return False
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ChatCall(Call[Completion]):
     """Messages in, a message out."""
 
+    answer: ClassVar[type] = Completion
     messages: tuple[Message, ...]
     options: Options = NO_OPTIONS
     stream: bool = False
     on_unsupported: OnUnsupported = "error"
+    plan: FallbackPlan | None = None
+    """What to do when nothing that could serve the call has served it; None for nothing."""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return self.stream
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class EmbedCall(Call[Embeddings]):
     """Texts in, vectors out."""
 
+    answer: ClassVar[type] = Embeddings
     texts: tuple[str, ...]
     dimensions: int | None = None
     extra: Mapping[str, Any] | None = None
@@ -85,6 +115,7 @@ class EmbedCall(Call[Embeddings]):
 class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
+    answer: ClassVar[type] = ModelList
     page: str | None = None
 
 
@@ -92,6 +123,7 @@ class ModelsCall(Call[ModelList]):
 class CountCall(Call[TokenCount]):
     """Messages in, their number of tokens out; no model runs."""
 
+    answer: ClassVar[type] = TokenCount
     messages: tuple[Message, ...]
     options: Options = NO_OPTIONS
 

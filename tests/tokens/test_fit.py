@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import llmkit
 from llmkit import (
     ConfigError,
     ContextLengthError,
@@ -242,6 +243,8 @@ def test_token_limit():
     known = {"gpt-4o": ModelInfo("gpt-4o", "openai", context_window=128_000)}
     assert get_token_limit("gpt-4o", known.get) == 128_000
     assert get_token_limit("what", known.get) is None
+    assert llmkit.get_token_limit("openai/gpt-4o") == 128_000
+    assert llmkit.get_token_limit("openai/what") is None
 
 
 @pytest.mark.parametrize(("tokens", "given", "said"), [
