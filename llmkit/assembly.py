@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from llmkit.catalog.store import Catalog
     from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
+    from llmkit.tokens.count import Tokenizers
     from llmkit.values.breaker import BreakerSettings
     from llmkit.values.fallbacks import FallbackPlan
     from llmkit.values.model_requests import ModelRequest
@@ -99,6 +100,7 @@ class Core:
         self.plan: FallbackPlan | None = None
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
+        self._tokenizers: Tokenizers | None = None
         self.timeout = positive("timeout", timeout)
         self.timeouts = of_type("timeouts", timeouts, Timeouts).over(DEFAULT_TIMEOUTS)
         self.max_wait = positive("max_wait", max_wait)
@@ -318,6 +320,30 @@ class Core:
         if wanted is None:
             raise ConfigError(f"model {bare!r}: whose is it? Write provider/model; providers are {', '.join(REGISTRY.names())}")
         self.add(Instance(wanted, bare), on_demand=True)
+
+    def counted_by(self, model: str | None, instance: str | None) -> tuple[str | None, str]:
+        """The model to ask for, and the name by whose rules tokens are counted.
+
+        :raises ConfigError: if neither is given and the client has no model of its own.
+        """
+        if instance is None and (model := model or self.default_model) is not None:
+            return model, model
+        routes = self.router.routes()
+        found = [route for route in routes if instance in (None, route.name) and route.instance.model != ANY_MODEL]
+        if model is not None or found:
+            return model, model or f"{found[0].instance.provider}/{found[0].instance.model}"
+        said = "no instance has one of its own" if instance is None else f"no instance named {instance!r} has one of its own"
+        raise ConfigError(f"model: whose tokens? Give a model; {said}")
+
+    @property
+    def tokenizers(self) -> Tokenizers:
+        """The counters of this client: those that plugins registered before llmkit's own."""
+        if self._tokenizers is None:
+            from llmkit.tokens.count import TOKENIZERS, Tokenizers
+
+            registered = self.hooks.registered["tokenizers"]
+            self._tokenizers = Tokenizers(registered) if registered else TOKENIZERS
+        return self._tokenizers
 
     def instance_for(self, provider_or_instance: str) -> str:
         """The name of an instance: the one of that name, else the provider's first, else one made on demand for any model."""

@@ -17,7 +17,7 @@ from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
@@ -397,6 +397,21 @@ class Face(AboutModels):
             dimensions=given.get("dimensions"),
             extra=given.get("extra"),
         )
+
+    def _count_call(self, prompt: Prompt, model: str | None, exact: bool, given: Mapping[str, Any]) -> tuple[CountCall, str]:
+        """The call, and the model whose rules count."""
+        check_call({"model": model, **given})
+        core, instance = self._core, given.get("instance")
+        model, rules = core.counted_by(model, instance)
+        call = CountCall(
+            deadline=self._deadline(given.get("timeout")),
+            model=core.ensure(model) if exact and model is not None else model,
+            instance=instance,
+            timeouts=core.timeouts,
+            messages=conversation(prompt, given.get("system")),
+            options=call_options(given),
+        )
+        return call, rules
 
     def _models_call(self, instance: str, page: str | None, timeout: float | None) -> ModelsCall:
         return ModelsCall(deadline=self._deadline(timeout), instance=instance, timeouts=self._core.timeouts, page=page)

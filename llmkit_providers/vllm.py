@@ -9,11 +9,18 @@
   ``{"object": "error", "message", "type", "param", "code"}``; in streams too.
 - Tools need ``--enable-auto-tool-choice`` at the server: https://docs.vllm.ai/en/latest/features/tool_calling.html
 - A key is optional (``--api-key`` at the server).
+- ``POST /tokenize``, beside ``/v1``, counts a conversation with the model's own template:
+  https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#tokenizer-api
 """
 
 from __future__ import annotations
 
 from llmkit.provider import FEATURES
+from llmkit.values.calls import CountCall
+from llmkit.values.counts import TokenCount
+from llmkit.values.instances import Instance
+from llmkit.wire.http import HttpReply, HttpRequest
+from llmkit_providers._dialects import counting
 from llmkit_providers._dialects.openai_chat import OpenAIChat
 
 
@@ -30,3 +37,11 @@ class VLLM(OpenAIChat):
     features = frozenset(FEATURES) - {"files"}
     bare_path = "/v1"
     strict_schemas = False
+
+    def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
+        """``POST /tokenize`` of the whole conversation."""
+        return counting.vllm_request(self, call, instance)
+
+    def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
+        """``count``."""
+        return counting.counted(reply, "count", "vLLM's tokenize")

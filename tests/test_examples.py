@@ -29,6 +29,7 @@ SAYS = {
     "tools.py": ("-> weather({'city': 'Cardiff'})", "It is: rain in Cardiff"),
     "routing.py": ("summary    gpt ", "translate  claude ", "translate  mistral ", "Token Usage"),
     "keys_and_retries.py": ("LLM_RATE_LIMIT", "openai/gpt-4o-mini#1: ", "openai/gpt-4o-mini#2: ", "fetched at try 2"),
+    "fit_a_prompt.py": ("2336 tokens (estimate: tiktoken", "- user message", "messages are left, the first: You are a librarian"),
     "race.py": ("race: Seven times eight?", "answered", "hedged: What is 2 times eight?"),
     "models_and_prices.py": (
         "the cheapest that see and use tools:\n  ",
