@@ -157,6 +157,8 @@ class Core:
             self.unavailable,
             self.max_wait,
             self.tickets,
+            facts=self.find_model,
+            tokenizers=lambda: self.tokenizers,
             hedging=self.hedging,
         )
 

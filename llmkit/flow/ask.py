@@ -19,6 +19,8 @@ from llmkit.wire.json import parse_answer
 
 R = TypeVar("R")
 
+LONG = 16_000
+"""Bytes of a request from which its prompt is checked against the model's context window; every model takes as much."""
 CONNECT, ATTEMPT = 5.0, 600.0
 """Seconds, where a call's timeouts say nothing: :data:`~llmkit.values.instances.DEFAULT_TIMEOUTS`."""
 
@@ -49,6 +51,10 @@ def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
     route, runtime = lease.route, kit.runtime
     call, request, dropped = prepared(kit, trail.call, lease)
+    if request.body is not None and len(request.body) > LONG and isinstance(call, ChatCall):
+        from llmkit.flow.fitting import fits  # few prompts are long
+
+        await fits(kit, call, route)
     timeouts = call.timeouts
     until = lease.started + (route.instance.timeout or timeouts.attempt or ATTEMPT)
     reply = await runtime.send(request, timeouts.connect or CONNECT, min(until, call.deadline.at))

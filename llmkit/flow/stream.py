@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
-from llmkit.flow.ask import finished, tell_error
+from llmkit.flow.ask import LONG, finished, tell_error
 from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -89,6 +89,10 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
     runtime, route = kit.runtime, lease.route
     call, request, dropped = prepared(kit, trail.call, lease)
     assert isinstance(call, ChatCall)
+    if request.body is not None and len(request.body) > LONG:
+        from llmkit.flow.fitting import fits
+
+        await fits(kit, call, route)
     timeouts = call.timeouts.over(DEFAULT_TIMEOUTS)
     seconds = route.instance.timeout or timeouts.attempt or 0.0
     until = min(lease.started + seconds, call.deadline.at)

@@ -12,6 +12,7 @@ from llmkit import (
     AsyncClient,
     Client,
     ConfigError,
+    ContextLengthError,
     Instance,
     InvalidRequestError,
     Message,
@@ -23,7 +24,7 @@ from llmkit.testing import MockClient
 from llmkit.tokens.encodings import get_encoding
 from llmkit.wire.http import HttpReply
 from tests.recordings.cases import EVERY_CASE
-from tests.support.colours import Colour
+from tests.support.colours import Colour, chat, openai, sent
 
 OPENAI = Instance("openai", "gpt-4o", api_key="k")
 CLAUDE = Instance("anthropic", "claude-sonnet-4-5", api_key="k", name="claude")
@@ -167,3 +168,18 @@ def test_recorded_counts():
         sent = json.loads(request.body)
         sent = sent.get("generateContentRequest", sent)
         assert set(sent) >= {name for name in ("messages", "contents", "tools", "system") if asked.get(name)}, case.id
+
+
+def test_a_prompt_that_is_too_long_is_not_sent(colour: Colour):
+    """The error names the overflow; a larger model that can serve the call gets it instead; an unknown model takes anything."""
+    instances = [openai(name="small", model="gpt-4o-mini"), openai(name="unknown", model="my-own")]
+    client = colour.scripted(lambda request: chat("here"), instances)
+    words = "word " * 140_000
+
+    with pytest.raises(ContextLengthError, match=r"gpt-4o-mini: the prompt has 140,\d{3} tokens, 12,\d{3} over its context window"):
+        client.generate(words, instance="small", retries=0)
+    with pytest.raises(ContextLengthError), client.stream(words, instance="small"):
+        pass
+    assert sent(client) == []
+    assert client.generate(words, retries=0).instance == "unknown"
+    assert client.generate("word " * 100_000, instance="small").text == "here"
