@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from llmkit.policy.retry import retry as retry
     from llmkit.streams import AsyncStream as AsyncStream
     from llmkit.streams import Stream as Stream
+    from llmkit.values.budgets import Budget as Budget
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
@@ -84,6 +85,7 @@ _ROOMS = {
     "plugins.specs": "hookimpl",
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
+    "values.budgets": "Budget",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.instances": "Instance Task Timeouts",
     "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",

@@ -17,7 +17,7 @@ from llmkit.catalog import provider_for, split_model
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
-from llmkit.observe.ledger import Ledger
+from llmkit.observe.ledger import Ledger, Price
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.keys import KeyPool, make_keys
@@ -32,7 +32,10 @@ from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.observe.writer import UsageWriter
+    from llmkit.policy.budgets import Budgets
     from llmkit.runtime import Runtime
+    from llmkit.values.budgets import Budget
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -69,6 +72,8 @@ class Core:
         default_model: str | None,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
         if environ is not None:
@@ -98,17 +103,19 @@ class Core:
         names = [plugin for plugin in named or () if isinstance(plugin, str)]
         objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
-        self.ledger = Ledger()
+        self.ledger = Ledger(price_of)
         self.router = Router(self._strategy(strategy), listed("tasks", tasks, Task), whole("max_pending", max_pending))
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
+        self.budgets = None if budget is None else self._budgets(budget)
+        self.writer = None if usage_db is None else self._writer(usage_db)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
+        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, self.budgets)
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -243,6 +250,26 @@ class Core:
         roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
         return list(reversed(roots.values()))
 
+    # ------------------------------------------------------------------------------------------- books and budgets
+
+    def _budgets(self, given: Budget | Iterable[Budget]) -> Budgets:
+        from llmkit.policy.budgets import Budgets
+        from llmkit.values.budgets import Budget
+
+        budgets = Budgets([given] if isinstance(given, Budget) else listed("budget", given, Budget))
+        for model in budgets.models:
+            self.ensure(model)
+        return budgets
+
+    def _writer(self, path: str | os.PathLike[str]) -> UsageWriter:
+        from llmkit.observe.writer import UsageWriter
+
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigError(f"usage_db: expected the path of a file, got {shown(path)}")
+        writer = UsageWriter(os.fspath(path), self.ledger, self.budgets)
+        writer.start(self)
+        return writer
+
     # ------------------------------------------------------------------------------------------- the rest
 
     def _strategy(self, chosen: str | Strategy) -> Strategy:
@@ -262,6 +289,18 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self.ledger.reset_lock()
+        if self.budgets is not None:
+            self.budgets.reset_lock()
+        if self.writer is not None:
+            self.writer.restart(self)
+
+
+def price_of(provider: str, model: str) -> Price | None:
+    """What a model costs, as the catalogue has it."""
+    from llmkit import catalog
+
+    look_up = getattr(catalog, "price_of", None)
+    return None if look_up is None else look_up(provider, model)
 
 
 def check_bundle(path: str) -> None:

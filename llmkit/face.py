@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -12,7 +12,7 @@ import attrs
 from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive
 from llmkit.assembly import Core
 from llmkit.errors import InvalidRequestError, shown
-from llmkit.observe.ledger import InstanceUsage, table
+from llmkit.observe.books import Books
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import Strategy
 from llmkit.values.base import Value
@@ -22,9 +22,12 @@ from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
+    import os
+
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
+    from llmkit.values.budgets import Budget
 
 Self = TypeVar("Self", bound="Face")
 
@@ -41,7 +44,7 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face:
+class Face(Books):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -65,6 +68,8 @@ class Face:
     :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
     :param default_model: the model of calls that name none.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
+    :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
     """
@@ -95,6 +100,8 @@ class Face:
         default_model: str | None = None,
         plugins: Iterable[Any] | None = None,
         environ: Mapping[str, str] | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         backoff = (
             positive("retry_initial_delay", retry_initial_delay),
@@ -120,6 +127,8 @@ class Face:
             default_model=default_model,
             plugins=plugins,
             environ=environ,
+            budget=budget,
+            usage_db=usage_db,
         )
         self._join(core)
 
@@ -246,16 +255,6 @@ class Face:
             for route in self._core.router.routes()
             if route.name in keys
         )
-
-    # ------------------------------------------------------------------------------------------- books
-
-    def usage(self) -> tuple[InstanceUsage, ...]:
-        """Calls, errors and tokens of each instance, as far as this process knows."""
-        return self._core.ledger.rows()
-
-    def print_token_usage(self, write: Callable[[str], object] = print) -> None:
-        """Print :meth:`usage` as a table."""
-        write(table(self.usage()))
 
     # ------------------------------------------------------------------------------------------- calls as values
 

@@ -12,6 +12,8 @@ import attrs
 from llmkit.config.expand import Undefined
 from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, listed
+from llmkit.errors import ConfigError
+from llmkit.values.budgets import MODES, PER, Budget
 from llmkit.values.instances import Timeouts
 
 
@@ -76,8 +78,11 @@ COUNT = Kind("a whole number of at least 0", lambda value: _whole(value) and val
 AT_LEAST_ONE = Kind("a whole number of at least 1", lambda value: _whole(value) and value >= 1)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 FLAG_OR_TEXT = Kind("true, false or a path", lambda value: isinstance(value, (bool, str)) and value != "")
+MONEY = Kind("an amount above 0, as a number or as text", lambda value: _text(value) or POSITIVE.accepts(value))
+TEXT_OR_WHOLE = Kind("a word or whole seconds", lambda value: _text(value) or AT_LEAST_ONE.accepts(value))
 TABLE = Kind("a table", lambda value: isinstance(value, dict))
 TABLES = Kind("an array of tables", lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value))
+TABLE_OR_TABLES = Kind("a table or an array of tables", lambda value: TABLE.accepts(value) or TABLES.accepts(value))
 HEADERS = Kind(
     "a table of strings", lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 )
@@ -97,6 +102,18 @@ OPTIONS: Mapping[str, Kind] = {
     "extra": JSON_TABLE,
 }
 TIMEOUTS: Mapping[str, Kind] = {field.name: POSITIVE for field in attrs.fields(Timeouts)}
+
+BUDGET: Mapping[str, Kind] = {
+    "usd": MONEY,
+    "tokens": AT_LEAST_ONE,
+    "per": one_of(*PER),
+    "window": TEXT_OR_WHOLE,
+    "mode": one_of(*MODES),
+    "model": TEXT,
+    "only": TEXT_OR_TEXTS,
+    "name": TEXT,
+}
+"""``window = "total"`` is for all time, since TOML has no None."""
 
 
 def read(problems: Problems, path: Path, table: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
@@ -133,6 +150,23 @@ def read_options(problems: Problems, path: Path, table: Mapping[str, Any]) -> di
     known = {name: value for name, value in good.items() if name in OPTIONS}
     extra = {**{name: value for name, value in good.items() if name not in OPTIONS}, **good.get("extra", {})}
     return {**known, "extra": extra} if extra else known
+
+
+def read_budgets(problems: Problems, path: Path, given: Any) -> tuple[Budget, ...]:
+    """One table, or several, as budgets; those that are wrong are noted."""
+    places = [(path, given)] if isinstance(given, dict) else [((*path, number), table) for number, table in enumerate(given)]
+    budgets = []
+    for place, table in places:
+        before = len(problems)
+        good = read(problems, place, table, BUDGET)
+        if good.get("window") == "total":
+            good["window"] = None
+        if len(problems) == before and not has_undefined(table):
+            try:
+                budgets.append(Budget(**good))
+            except ConfigError as problem:
+                problems.add(place, problem.message)
+    return tuple(budgets)
 
 
 def _slip(name: str) -> bool:

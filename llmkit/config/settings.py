@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from llmkit.policy.strategies import ALIASES
+from llmkit.values.budgets import Budget
 from llmkit.values.instances import Instance, Task, Timeouts
 
 UNAVAILABLE = ("wait", "fail")
@@ -93,6 +94,10 @@ class Settings:
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None
     """The model of calls that name none, as ``provider/model``."""
+    budget: tuple[Budget, ...] = ()
+    """What may be spent."""
+    usage_db: str | None = None
+    """The SQLite file in which books are kept; None keeps them in memory."""
 
     logging: Logging | None = None
     """For the client to apply; no keyword argument."""

@@ -59,8 +59,10 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
+    "budget": checks.TABLE_OR_TABLES,
+    "usage_db": checks.TEXT,
 }
-LATER = ("cache", "budget", "retry_budget", "debug_folder")
+LATER = ("cache", "retry_budget", "debug_folder")
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -184,6 +186,8 @@ class Reader:
         for name in ("fallbacks", "plugins"):
             if name in good:
                 good[name] = tuple(good[name])
+        if "budget" in good:
+            good["budget"] = checks.read_budgets(self.problems, (*path, "budget"), good["budget"])
         return good
 
     def _strategy(self, path: Path, name: str) -> str:

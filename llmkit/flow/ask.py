@@ -13,6 +13,7 @@ from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion, Embeddings
 from llmkit.values.instances import DEFAULT_TIMEOUTS
+from llmkit.values.money import dollars
 from llmkit.wire.json import parse_answer
 
 R = TypeVar("R")
@@ -23,9 +24,14 @@ async def ask(kit: Kit, call: Call[R]) -> R:
 
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
+    attempt: Any = _attempt
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        call, attempt = budgeted(kit, kit.budgets, call, attempt)
     trail = Trail(call, kit.runtime.now())
     try:
-        answer: R = await failover(kit, trail, _attempt)
+        answer: R = await failover(kit, trail, attempt)
     except LLMError as error:
         tell_error(kit, call, error)
         raise
@@ -50,7 +56,8 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
     if isinstance(answer, (Completion, Embeddings)):
         stamp(answer, route, trail, now, reply.headers)
         finished(call, answer, dropped)
-        kit.ledger.answered(route.name, answer.usage)
+        units = kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)
+        priced(answer, units)
     return answer
 
 
@@ -60,6 +67,12 @@ def finished(call: Call[Any], answer: Any, dropped: tuple[str, ...]) -> None:
         object.__setattr__(answer, "dropped", dropped)
     if isinstance(call, ChatCall) and call.options.response_format is not None:
         object.__setattr__(answer, "parsed", parse_answer(answer.text))
+
+
+def priced(answer: Completion | Embeddings, units: int | None) -> None:
+    """Write on an answer what it cost, where that is known."""
+    if units is not None:
+        object.__setattr__(answer, "cost", dollars(units))
 
 
 def tell_error(kit: Kit, call: Call[Any], error: LLMError) -> None:

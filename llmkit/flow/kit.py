@@ -10,6 +10,7 @@ import attrs
 if TYPE_CHECKING:
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
+    from llmkit.policy.budgets import Budgets
     from llmkit.policy.router import Router
     from llmkit.runtime import Runtime
 
@@ -28,3 +29,4 @@ class Kit:
     """What to do when nothing can serve a call now."""
     max_wait: float = 60.0
     """The longest wait, in seconds, for a key or an instance that rests."""
+    budgets: Budgets | None = None

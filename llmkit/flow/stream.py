@@ -8,11 +8,12 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
-from llmkit.flow.ask import finished, tell_error
+from llmkit.flow.ask import finished, priced, tell_error
 from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -20,7 +21,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease, Route
 from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
-from llmkit.values.calls import ChatCall
+from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
 from llmkit.values.instances import DEFAULT_TIMEOUTS
@@ -29,6 +30,9 @@ from llmkit.wire.errors import request_id
 from llmkit.wire.fold import fold
 from llmkit.wire.http import HttpReply
 from llmkit.wire.redact import without_secret
+
+if TYPE_CHECKING:
+    from llmkit.policy.budgets import Hold
 
 LINGER = 5.0
 """Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""
@@ -50,17 +54,22 @@ class OpenStream:
     events: list[Event] = attrs.field(factory=list)
     first_event: float | None = None
     """Seconds from the start of the call to the first content."""
+    hold: Hold | None = None
+    """What it holds of the client's budgets."""
     told: bool = False
     """Whether the last bytes brought events, behind which an error may be held."""
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
+    cost: int | None = None
+    """What it cost, in 10^-12 US dollars; None before it is closed, and where that is not known."""
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""
         completion = fold(self.events, self.lease.route.instance.provider)
         stamp(completion, self.lease.route, self.trail, now, self.headers, self.first_event)
         finished(self.call, completion, self.dropped)
+        priced(completion, self.cost)
         return completion
 
 
@@ -69,9 +78,15 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
 
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
-    trail = Trail(call, kit.runtime.now())
+    asked: Call[Any] = call
+    attempt: Any = _attempt
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        asked, attempt = budgeted(kit, kit.budgets, call, attempt)
+    trail = Trail(asked, kit.runtime.now())
     try:
-        return await failover(kit, trail, _attempt)
+        return await failover(kit, trail, attempt)
     except LLMError as error:
         tell_error(kit, call, error)
         raise
@@ -236,15 +251,20 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
 
 def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, now: float) -> None:
     ended = stream.ended and failure is None
-    name = stream.lease.route.name
+    lease, call = stream.lease, stream.call
     attempt = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
     usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
+    booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
     if ended:
-        kit.ledger.answered(name, usage)
+        stream.cost = kit.ledger.answered(*booked, attempt.seconds)
     else:
-        kit.ledger.interrupted(name, usage, failure)
+        stream.cost = kit.ledger.interrupted(*booked, failure, attempt.seconds)
+    if stream.hold is not None and kit.budgets is not None:
+        from llmkit.flow.budgeted import settled
+
+        settled(kit, kit.budgets, stream.hold, lease, usage, whole=ended)
     if ended and kit.hooks.answer:
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
 
