@@ -50,7 +50,8 @@ class Row:
     """The books of one combination while they are kept."""
 
     __slots__ = (
-        *("buckets", "counts", "instance", "key", "kinds", "left", "model", "price", "provider", "saved", "seconds", "tags", "task"),
+        *("instance", "provider", "model", "key", "task", "tags", "price"),
+        *("counts", "saved", "buckets", "seconds", "left", "kinds"),
     )
 
     def __init__(self, place: tuple[str, str | None, str | None, tuple[str, ...]], provider: str, model: str) -> None:

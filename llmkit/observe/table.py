@@ -37,10 +37,13 @@ def rounded(cost: Decimal) -> str:
 
 
 def labels(by: By) -> tuple[str, ...]:
-    """The labels that rows have which are grouped by ``by``, as columns; an instance's own table names no instance."""
+    """The labels of rows that are grouped by ``by``, as columns. Tables of instances are flyllm's, which names none; a key's label
+    begins with its instance."""
     names = dimensions(by)
     found = dict.fromkeys(label for name in names for label in DIMENSIONS[name])
-    return ("provider", "model") if names == ("instance",) else tuple(found)
+    if names == ("instance",) or "key" in names:
+        found.pop("instance")
+    return tuple(found)
 
 
 def label(row: UsageRow, name: str, by: By) -> str:

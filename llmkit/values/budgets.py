@@ -78,7 +78,8 @@ class Budget(Value):
             raise ConfigError("Budget.only: there is one client; use it with per task, tag, key or instance")
         if not self.name:
             limit = f"{dollars(self.limit)} USD" if self.usd is not None else f"{self.limit} tokens"
-            window = "" if self.window is None else f" in {self.window} s" if _whole(self.window) else f" a {self.window}"
+            every = f" in {self.window} s" if _whole(self.window) else " an hour" if self.window == "hour" else f" a {self.window}"
+            window = "" if self.window is None else every
             whose = f" for {', '.join(self.only)}" if self.only else ""
             object.__setattr__(self, "name", f"{limit} per {self.per}{window}{whose}")
 
