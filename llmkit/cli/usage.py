@@ -20,6 +20,9 @@ _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 GROUPS = ("instance", "key", "model", "provider", "task", "tag", "hour", "day", "total")
 _COLUMNS = ("calls", "errors", "interrupted", "cache hits", "prompt", "completion", "total", "cached", "reasoning", "cost (usd)")
 
+_RARE = ("interrupted", "cache hits", "cached", "reasoning")
+"""Left out on a terminal where all of them are 0."""
+
 
 @click.command("usage")
 @click.argument("file", required=False)
@@ -111,7 +114,11 @@ def _show(rows: list[UsageRow], by: str | None) -> None:
         ]
         for row in rows
     ]
-    table([*["when" if name == "start" else name for name in named], *_COLUMNS], cells, _COLUMNS)
+    columns = [*["when" if name == "start" else name for name in named], *_COLUMNS]
+    if watched():  # eighty characters are soon full
+        kept = [at for at, name in enumerate(columns) if name not in _RARE or any(row[at] for row in cells)]
+        columns, cells = [columns[at] for at in kept], [[row[at] for at in kept] for row in cells]
+    table(columns, cells, _COLUMNS)
     if by != "tag" and (unpriced := sum(row.unpriced for row in rows)):
         note(f"The price of {unpriced} of the calls is not known; the cost leaves them out.")
 

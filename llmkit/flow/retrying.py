@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery, RequestTimeout
+from llmkit.errors import AllInstancesFailed, ErrorCode, LLMError, RateLimitError, Recovery, RequestTimeout
 from llmkit.flow.kit import Kit
 from llmkit.policy.routes import NOTHING_TRIED, Lease, Tried
 from llmkit.values.calls import Call
@@ -55,6 +55,10 @@ class Trail:
         if error.recovery is Recovery.OTHER_INSTANCE:
             self.tried.dead.update(lease.route.keys.keys)
             self.tried.keys.update(self.tried.dead)
+        if error.code is ErrorCode.BUDGET_EXCEEDED and error.recovery is Recovery.OTHER_KEY:
+            if kit.router.untried(self.call, self.tried, now):
+                return 0.0
+            raise self.over(error)  # nothing was sent, and waiting does not help
         if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
             self.tried.routes.add(lease.route)
         counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and lease.key.rest_until <= now)

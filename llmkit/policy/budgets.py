@@ -136,7 +136,7 @@ class Budgets:
                     if money and cost is None:
                         self._say_blind(budget, where.model, notes)
                     if account.used + account.held + need > budget.limit or account.used >= budget.limit:
-                        self._over(budget, scope, account, need, now, notes)
+                        self._over(budget, scope, account, need, notes)
                 parts.append((meter, scope, account, account.start, need))
             for _, _, account, _, need in parts:
                 account.held += need
@@ -227,7 +227,7 @@ class Budgets:
             self._blind.add((budget.name, model))
             notes.append(f"budget {budget.name!r} cannot see calls of {model}, whose price is not known")
 
-    def _over(self, budget: Budget, scope: str, account: _Account, need: int, now: float, notes: list[str]) -> None:
+    def _over(self, budget: Budget, scope: str, account: _Account, need: int, notes: list[str]) -> None:
         """What a budget that is used up, or would be, does about it.
 
         :raises BudgetExceededError: if it is hard.
@@ -240,7 +240,6 @@ class Budgets:
         whose = f" of {budget.per} {scope!r}" if scope else ""
         said = f"budget {budget.name!r}{whose}: {used} used, {held} held by calls under way, this call needs about {needed}{turns}"
         if budget.mode == "hard":
-            rests = budget.per == "key" and end is not None and account.used >= budget.limit
             raise BudgetExceededError(
                 said,
                 budget=budget.name,
@@ -250,7 +249,6 @@ class Budgets:
                 held=held,
                 needed=needed,
                 resets_at=end,
-                retry_after=end - now if rests and end is not None else None,
                 recovery={"key": Recovery.OTHER_KEY, "instance": Recovery.OTHER_INSTANCE}.get(budget.per, Recovery.NEVER),
             )
         if budget not in account.warned:

@@ -26,7 +26,10 @@ from tests.usage.conftest import PRICES, price_of
 TOKENS = st.integers(0, 10**9)
 USAGES = st.builds(Usage, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, TOKENS, st.booleans())
 PLACES = st.tuples(
-    st.sampled_from(["a", "b", "c"]), st.sampled_from(["k#1", "k#2"]), st.sampled_from([None, "t"]), st.sampled_from([(), ("x", "y")])
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(["k#1", "k#2"]),
+    st.sampled_from([None, "t"]),
+    st.sampled_from([(), ("x", "y")]),
 )
 MODELS = {"a": "m", "b": "big", "c": "unknown"}
 
@@ -184,7 +187,8 @@ def test_a_name_that_is_given_to_another_model_keeps_both_books():
     books.answered("a", "a#1", None, (), Usage(10, 0, 10))
     books.open("a", "p", "big")
     books.answered("a", "a#1", None, (), Usage(10, 0, 10))
-    assert {row.model: row.cost for row in books.rows("model") if row.calls} == {"m": dollars(1_500_000), "big": dollars(25_000_000)}
+    costs = {row.model: row.cost for row in books.rows("model") if row.calls}
+    assert costs == {"m": dollars(1_500_000), "big": dollars(25_000_000)}
 
 
 def test_a_call_with_tags_is_in_the_row_of_each():

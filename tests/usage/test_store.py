@@ -223,7 +223,8 @@ ask("dropped")
 kept = ask("kept")
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=ROOT)
-    assert {row.instance: row.calls for row in grouped(UsageStore(tmp_path / "u.db").lines(), "instance")} == {"dropped": 1, "kept": 1}
+    rows = grouped(UsageStore(tmp_path / "u.db").lines(), "instance")
+    assert {row.instance: row.calls for row in rows} == {"dropped": 1, "kept": 1}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
@@ -235,7 +236,8 @@ from tests.support.colours import ScriptedClient, answer, openai
 from llmkit import Budget
 from llmkit.testing import ScriptedRuntime
 
-client = ScriptedClient(ScriptedRuntime(answer()), [openai()], usage_db={str(tmp_path / "u.db")!r}, budget=Budget(tokens=1000, window=None))
+path = {str(tmp_path / "u.db")!r}
+client = ScriptedClient(ScriptedRuntime(answer()), [openai()], usage_db=path, budget=Budget(tokens=1000, window=None))
 client.generate("q")
 children = []
 for _ in range(3):
