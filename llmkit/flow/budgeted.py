@@ -79,6 +79,8 @@ def _reserve(kit: Kit, budgets: Budgets, call: Call[Any], lease: Lease) -> Hold:
     cost = kit.ledger.cost(instance.provider, instance.model, usage)
     where = Where(call.task, call.tags, name, lease.key.label, f"{instance.provider}/{instance.model}")
     hold = budgets.reserve(where, usage.total_tokens, cost, kit.runtime.time())
+    for note in hold.blind:
+        kit.ledger.note(note)
     try:
         for note in hold.notes:
             warnings.warn(note, RuntimeWarning, stacklevel=2)

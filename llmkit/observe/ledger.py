@@ -266,6 +266,11 @@ class Ledger:
         return None if price is None else price.units(usage)
 
     @staticmethod
+    def note(said: str) -> None:
+        """Say something about the books that somebody should know, in the log."""
+        LOG.warning(said)
+
+    @staticmethod
     def counts(usage: Usage) -> tuple[int, int, int, int, int, int] | None:
         """See :func:`tokens_of`."""
         return tokens_of(usage)

@@ -73,6 +73,8 @@ class Hold:
     instance: str | None
     notes: list[str]
     """What to warn of."""
+    blind: list[str]
+    """What to say of money budgets that cannot see the call."""
     done: bool = False
 
 
@@ -127,6 +129,7 @@ class Budgets:
         :raises BudgetExceededError: if a hard budget is used up or would be; nothing is held then.
         """
         notes: list[str] = []
+        blind: list[str] = []
         parts = []
         with self._lock:
             for meter, scope, account in self._places(where, now):
@@ -134,13 +137,13 @@ class Budgets:
                 need = (cost or 0) if money else tokens
                 for budget in self._meant(meter, scope):
                     if money and cost is None:
-                        self._say_blind(budget, where.model, notes)
+                        self._say_blind(budget, where.model, blind)
                     if account.used + account.held + need > budget.limit or account.used >= budget.limit:
                         self._over(budget, scope, account, need, notes)
                 parts.append((meter, scope, account, account.start, need))
             for _, _, account, _, need in parts:
                 account.held += need
-        return Hold(parts, where.instance, notes)
+        return Hold(parts, where.instance, notes, blind)
 
     def release(self, hold: Hold) -> None:
         """Give back what a call holds that was not sent, or not billed."""
@@ -222,10 +225,10 @@ class Budgets:
                 account.start = -1  # what is still held is settled late
                 del self._accounts[place]
 
-    def _say_blind(self, budget: Budget, model: str, notes: list[str]) -> None:
+    def _say_blind(self, budget: Budget, model: str, blind: list[str]) -> None:
         if (budget.name, model) not in self._blind:
             self._blind.add((budget.name, model))
-            notes.append(f"budget {budget.name!r} cannot see calls of {model}, whose price is not known")
+            blind.append(f"budget {budget.name!r} cannot see calls of {model}, whose price is not known")
 
     def _over(self, budget: Budget, scope: str, account: _Account, need: int, notes: list[str]) -> None:
         """What a budget that is used up, or would be, does about it.

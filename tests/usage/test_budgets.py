@@ -152,7 +152,7 @@ def test_modes_look_at_one_meter():
 
 def test_a_model_without_a_price_is_told_of_once():
     budgets = Budgets([Budget(usd=1)])
-    notes = [budgets.reserve(Where(model="p/new"), 10**9, None, NOW).notes for _ in range(3)]
+    notes = [budgets.reserve(Where(model="p/new"), 10**9, None, NOW).blind for _ in range(3)]
     assert notes == [["budget '1 USD per client a day' cannot see calls of p/new, whose price is not known"], [], []]
 
 
