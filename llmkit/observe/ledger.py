@@ -20,7 +20,7 @@ from llmkit.values.usage import Usage
 
 LOG = logging.getLogger("llmkit.usage")
 MOST_ROWS = 10_000
-"""Different combinations of instance, key, task and tags; tags that come later are booked under :data:`OTHER`."""
+"""Different combinations of instance, key, task and tags; tags that come later are booked under ``(other)``."""
 OTHER = ("(other)",)
 MOST_TOKENS = 1 << 40
 """Counts from here on are taken for rubbish, as by :mod:`llmkit.values.usage`."""

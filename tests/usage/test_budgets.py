@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from llmkit import Budget, BudgetExceededError, ConfigError
 from llmkit.errors import Recovery
 from llmkit.policy.budgets import Budgets, Hold, Where
+from llmkit.policy.budgets import Spending as Spent
 from llmkit.values.budgets import window_at
 
 NOW = 1_700_000_000.0
@@ -260,8 +261,11 @@ class Spending(RuleBasedStateMachine):
             self.store[change[:3]] += change.amount
         budgets.written(changes)
         starts = budgets.starts(self.now)
-        budgets.learn([type(changes[0])(*place, amount) for place, amount in self.store.items() if place[2] >= starts[place[0]]]
-                      if changes else [], self.now)  # fmt: skip
+        totals = [Spent(*place, amount) for place, amount in self.store.items() if place[2] >= starts[place[0]]]
+        budgets.learn(totals, self.now)
+        if totals:
+            (state,) = budgets.states(self.now)
+            assert state.used == totals[0].amount, "what both have stored is what each knows"
 
     @rule(seconds=st.integers(1, 2000))
     def wait(self, seconds: int) -> None:

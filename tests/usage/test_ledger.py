@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -164,6 +164,9 @@ def test_hostile_usage(hostile: Any, field: str):
     assert row.partial_usage == Usage()
 
 
+@example([(1 << 40) - 1, 0, 0, 0, 0, 0])
+@example([0, 0, 1 << 40, 0, 0, 0])
+@example([0, 0, 0, 0, 0, -1])
 @given(st.lists(st.integers() | st.integers(0, 1 << 40), min_size=6, max_size=6))
 def test_tokens_are_believed_exactly_in_their_range(counts: list[int]):
     believed = all(0 <= count < 1 << 40 for count in counts)
