@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from llmkit.policy.retry import retry as retry
     from llmkit.streams import AsyncStream as AsyncStream
     from llmkit.streams import Stream as Stream
+    from llmkit.values.breaker import BreakerSettings as BreakerSettings
     from llmkit.values.budgets import Budget as Budget
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
@@ -85,6 +86,7 @@ _ROOMS = {
     "plugins.specs": "hookimpl",
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
+    "values.breaker": "BreakerSettings",
     "values.budgets": "Budget",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.instances": "Instance Task Timeouts",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive, whole
 from llmkit.assembly import Core
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.books import Books
 from llmkit.policy.keys import KeyState
-from llmkit.policy.strategies import Strategy
-from llmkit.values.base import Value
+from llmkit.policy.strategies import AnyStrategy
+from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
 from llmkit.values.instances import Instance, Task, Timeouts
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
+    from llmkit.values.breaker import BreakerSettings
     from llmkit.values.budgets import Budget
 
 Self = TypeVar("Self", bound="Face")
@@ -50,7 +51,7 @@ class Face(Books):
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
     :param tasks: kinds of work with defaults of their own.
     :param strategy: which instance gets a call: ``lru``, ``round_robin``, ``random``, ``lowest_latency``,
-        ``least_connections``, ``weighted``, a name that a plugin registered, or a
+        ``least_connections``, ``weighted``, ``priority``, a name that a plugin registered, or a
         :class:`~llmkit.policy.strategies.Strategy`.
     :param retries: tries after the first (default 3), or a ``tenacity.Retrying`` whose ``stop``, ``wait`` and ``retry`` are read.
     :param retry_initial_delay: the longest first pause in seconds, of which a random part is waited. Default 0.5.
@@ -61,6 +62,12 @@ class Face(Books):
     :param max_wait: the longest wait, in seconds, for a resting key or instance. Default 60.
     :param unavailable: ``wait`` (default) or ``fail`` at once when nothing can serve a call.
     :param max_pending: calls that may wait at once. Default 10,000.
+    :param rpm: requests in any 60 seconds, over all instances; tpm: tokens; rpd and tpd: in any 24 hours. Calls wait for them in
+        order. Default: no limit.
+    :param breaker: True (default) leaves an instance alone that fails again and again, and tries it again with one call at a time;
+        False never does; :class:`~llmkit.BreakerSettings` says when and for how long.
+    :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
+        Default 0.1; None for no limit.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
     :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
@@ -82,7 +89,7 @@ class Face(Books):
         instances: Iterable[Instance] = (),
         *,
         tasks: Iterable[Task] = (),
-        strategy: str | Strategy = "lru",
+        strategy: str | AnyStrategy = "lru",
         retries: Any = 3,
         retry_initial_delay: float = 0.5,
         retry_max_delay: float = 8.0,
@@ -92,6 +99,12 @@ class Face(Books):
         max_wait: float = 60.0,
         unavailable: Literal["wait", "fail"] = "wait",
         max_pending: int = 10_000,
+        rpm: int | None = None,
+        tpm: int | None = None,
+        rpd: int | None = None,
+        tpd: int | None = None,
+        breaker: bool | BreakerSettings | None = True,
+        retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
         proxy: str | None = None,
         pool_size: int | None = None,
@@ -108,6 +121,10 @@ class Face(Books):
             positive("retry_max_delay", retry_max_delay),
             positive("retry_exponential_base", retry_exponential_base),
         )
+        limits = {"rpm": rpm, "tpm": tpm, "rpd": rpd, "tpd": tpd}
+        for name, limit in limits.items():
+            if limit is not None:
+                whole(name, limit)
         core = Core(
             instances=instances,
             tasks=tasks,
@@ -119,6 +136,9 @@ class Face(Books):
             max_wait=max_wait,
             unavailable=unavailable,
             max_pending=max_pending,
+            limits=limits,
+            breaker=breaker,
+            retry_budget=retry_budget,
             fallbacks=fallbacks,
             proxy=proxy,
             pool_size=pool_size,
@@ -137,6 +157,13 @@ class Face(Books):
         self._core = core
         self._runtime = self._make_runtime(core.transport)
         self._kit = core.kit(self._runtime)
+        self._plain = {
+            **blank(ChatCall),
+            "model": core.default_model,
+            "fallbacks": core.fallbacks,
+            "timeouts": core.timeouts,
+            "on_unsupported": core.on_unsupported,
+        }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
         raise TypeError("make a Client or an AsyncClient")
@@ -217,14 +244,14 @@ class Face(Books):
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, True)
+        self._core.router.enable(name, True, self._runtime.now())
 
     def disable(self, name: str) -> None:
         """Give an instance no more calls; those in flight go on unharmed.
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, False)
+        self._core.router.enable(name, False, self._runtime.now())
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -240,7 +267,7 @@ class Face(Books):
         """How many instances there are."""
         return len(self._core.router.routes())
 
-    def set_strategy(self, strategy: str | Strategy) -> None:
+    def set_strategy(self, strategy: str | AnyStrategy) -> None:
         """Choose instances otherwise from the next call on.
 
         :raises ConfigError: if there is no strategy of that name.
@@ -261,15 +288,9 @@ class Face(Books):
     def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
         core = self._core
         if not given:
-            return ChatCall(
-                deadline=self._deadline(None),
-                model=core.default_model,
-                fallbacks=core.fallbacks,
-                timeouts=core.timeouts,
-                messages=conversation(prompt),
-                stream=stream,
-                on_unsupported=core.on_unsupported,
-            )
+            deadline = Deadline(self._runtime.now() + core.timeout, core.timeout)
+            fields = {**self._plain, "deadline": deadline, "messages": conversation(prompt), "stream": stream}
+            return trusted(ChatCall, fields)
         check_call(given)
         get = given.get
         model, instance = get("model"), get("instance")
@@ -287,6 +308,7 @@ class Face(Books):
             tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
+            priority=get("priority") or 0,
             messages=conversation(prompt, get("system")),
             options=call_options(given),
             stream=stream,

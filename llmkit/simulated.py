@@ -218,6 +218,19 @@ class ErrorReply(NamedTuple):
     body: bytes
 
 
+class Allowance(NamedTuple):
+    """How a key stands with one of its limits."""
+
+    kind: str
+    """``requests`` or ``tokens``."""
+    limit: int
+    remaining: int
+    reset: float
+    """Seconds in which what is used would come back at the limit's own pace."""
+    seconds: float
+    """What the limit is for: 60 for a minute."""
+
+
 class SimulatedVendor:
     """Base of every simulated half. One object serves all the vendors in :attr:`names` and keeps nothing between requests."""
 
@@ -276,8 +289,11 @@ class SimulatedVendor:
         """A refusal in the middle of a stream."""
         raise LookupError(vendor)
 
-    def limit_headers(self, vendor: str, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
-        """Headers that tell of a rate limit: requests allowed, requests left, seconds until all are allowed again."""
+    def limit_headers(self, vendor: str, allowances: Sequence[Allowance], wall: float) -> Mapping[str, str]:
+        """Headers that tell of a key's limits, a minute's before a day's.
+
+        :param wall: Unix time of the reply.
+        """
         return {}
 
 

@@ -89,6 +89,8 @@ def _plain(value: Any) -> Any:
 
 
 def _instance(instance: Instance, labels: list[str]) -> dict[str, Any]:
+    from llmkit.values.instances import LIMITS
+
     keys = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
     return {
         "name": instance.name,
@@ -101,7 +103,7 @@ def _instance(instance: Instance, labels: list[str]) -> dict[str, Any]:
         "keys": [{"label": label, "fingerprint": key.fingerprint()} for label, key in zip(labels, keys, strict=False)],
         "limits": {
             name: limit
-            for name in ("rpm", "tpm", "max_concurrency", "max_concurrency_per_key", "timeout")
+            for name in (*LIMITS, "max_concurrency", "max_concurrency_per_key", "timeout")
             if (limit := getattr(instance, name)) is not None
         },
     }

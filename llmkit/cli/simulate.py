@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from llmkit.cli.output import line
 from llmkit.cli.state import debug_option
+
+if TYPE_CHECKING:
+    from llmkit.simulator.limits import Limit
 
 
 @click.command("simulate")
@@ -45,7 +50,7 @@ def command(
         raise click.ClickException(f"{host}:{port}: {problem.strerror or problem}") from None
 
 
-def _limits(texts: tuple[str, ...]) -> list[tuple[str, int | tuple[int, float]]]:
+def _limits(texts: tuple[str, ...]) -> list[tuple[str, Limit]]:
     from llmkit.simulator.__main__ import limit
 
     found = []

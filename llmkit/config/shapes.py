@@ -29,7 +29,7 @@ from llmkit.config.settings import (
 from llmkit.errors import ConfigError, LLMError
 from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
-from llmkit.values.instances import Instance, Task, Timeouts, check_url
+from llmkit.values.instances import LIMITS, Instance, Task, Timeouts, check_url
 
 TOP: Mapping[str, checks.Kind] = {
     "settings": checks.TABLE,
@@ -74,8 +74,7 @@ INSTANCE: Mapping[str, checks.Kind] = {
     "name": checks.TEXT,
     "tasks": checks.TEXTS,
     "weight": checks.POSITIVE,
-    "rpm": checks.AT_LEAST_ONE,
-    "tpm": checks.AT_LEAST_ONE,
+    **dict.fromkeys(LIMITS, checks.AT_LEAST_ONE),
     "max_concurrency": checks.AT_LEAST_ONE,
     "max_concurrency_per_key": checks.AT_LEAST_ONE,
     "enabled": checks.FLAG,

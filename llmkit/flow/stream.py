@@ -25,6 +25,7 @@ from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
 from llmkit.values.instances import DEFAULT_TIMEOUTS
+from llmkit.values.usage import Usage
 from llmkit.wire.body import MOST_BODY
 from llmkit.wire.errors import request_id
 from llmkit.wire.fold import fold
@@ -242,20 +243,24 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     stream.closed = True
     now = kit.runtime.now()
     ended = stream.ended and failure is None
-    stream.lease.release(now, failure, answered=ended)
+    lease = stream.lease
+    first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
+    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
+    kit.router.release(lease, now, failure, answered=ended, first_event=first, usage=usage)
+    if now >= lease.key.look_at:
+        kit.router.learn(lease, stream.headers, now)
     try:
-        _tell_closed(kit, stream, failure, now)
+        _tell_closed(kit, stream, failure, usage, now)
     finally:
         await stream.body.aclose()
 
 
-def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, now: float) -> None:
+def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, now: float) -> None:
     ended = stream.ended and failure is None
     lease, call = stream.lease, stream.call
     attempt = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
-    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
     booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
     if ended:
         stream.cost = kit.ledger.answered(*booked, attempt.seconds)

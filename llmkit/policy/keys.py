@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 import attrs
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
 from llmkit.values.base import Value
 from llmkit.values.secret import Secret
+
+if TYPE_CHECKING:
+    from llmkit.policy.limits import Limiter
 
 UNHINTED_REST = 1.0, 60.0
 """Seconds a key rests after a 429 that names no time: the first rest, doubled each time in a row, and the longest."""
@@ -34,6 +39,10 @@ class Key:
     strikes: int = 0
     """Refusals in a row."""
     struck_at: float = 0.0
+    limiter: Limiter | None = None
+    """Its own limits on requests and tokens, configured or learned."""
+    look_at: float = 0.0
+    """When to read the vendor's word on its limits again."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -61,38 +70,48 @@ class KeyPool:
         self._random = random
         self._next = 0
 
-    def pick(self, now: float, tried: Collection[Key] = ()) -> Key | None:
-        """The next key in turn that does not rest, has room and is not in ``tried``; None where there is none.
+    def pick(self, now: float, tried: Collection[Key] = (), tokens: int = 0) -> Key | None:
+        """The next key in turn that does not rest, has room for ``tokens`` and is not in ``tried``; None where there is none.
 
         Round robin: among keys that are always available, uses differ by at most one.
         """
-        keys, limit = self.keys, self.limit
+        keys = self.keys
+        if len(keys) == 1:
+            key = keys[0]
+            return key if self._free_at(key, now, tokens) <= now and key not in tried else None
         position = self._next
         for _ in keys:
             if position >= len(keys):
                 position = 0
             key = keys[position]
             position += 1
-            if key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried:
+            if key not in tried and self._free_at(key, now, tokens) <= now:
                 self._next = position
                 return key
         return None
 
-    def has(self, now: float, tried: Collection[Key]) -> bool:
-        """Whether :meth:`pick` would find a key."""
+    def _free_at(self, key: Key, now: float, tokens: int) -> float:
+        """When a key can be used, as far as is known; inf where it is at its limit on calls in flight."""
+        if self.limit is not None and key.in_flight >= self.limit:
+            return math.inf
+        if key.limiter is None:
+            return key.rest_until
+        return max(key.rest_until, key.limiter.ready_at(now, tokens))
+
+    def ready_at(self, now: float, tokens: int = 0) -> float:
+        """When a key can be used, as far as is known: ``now`` or earlier where one can; inf where each one that does not rest
+        is at its limit on calls in flight."""
+        soonest = math.inf
+        for key in self.keys:
+            soonest = min(soonest, self._free_at(key, now, tokens))
+            if soonest <= now:
+                break
+        return soonest
+
+    def at_limit(self, now: float) -> bool:
+        """Whether a key that does not rest is at its limit."""
         limit = self.limit
-        for key in self.keys:  # a loop costs half of any() over a generator, and every call comes by here  # noqa: SIM110
-            if key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried:
-                return True
-        return False
-
-    def soonest(self) -> float:
-        """When the first key stops resting; in the past where one does not rest."""
-        return min(key.rest_until for key in self.keys)
-
-    def next_rest_end(self, now: float) -> float | None:
-        """When the next key stops resting; None where none rests."""
-        return min((key.rest_until for key in self.keys if key.rest_until > now), default=None)
+        return limit is not None and any(key.rest_until <= now and key.in_flight >= limit for key in self.keys)
 
     def struck(self, key: Key, error: LLMError, started: float, now: float) -> None:
         """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together and

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from llmkit.errors import ConfigError
-from llmkit.simulator.engine import Limit
+from llmkit.simulator.limits import Limit
 from llmkit.simulator.server import run
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
@@ -13,7 +12,9 @@ from llmkit.errors import ConfigError, LLMError
 from llmkit.simulated import Answer, Frame, Question, Refusal, SimulatedRequest, SimulatedVendor, vector
 from llmkit.simulator.faults import Fault, Rule, chance
 from llmkit.simulator.ledger import Account, Ledger
+from llmkit.simulator.limits import Limit, Meter, key_limits
 from llmkit.simulator.script import Said, Script, echo
+from llmkit.simulator.traffic import Arrival, Traffic
 
 FAULT_HEADER = "x-simulate-fault"
 DIMENSIONS = 16
@@ -24,10 +25,6 @@ EPOCH = 1_700_000_000
 MOST_DIMENSIONS = 100_000
 ODD = (TypeError, AttributeError, LookupError, ValueError, ArithmeticError)
 """What reading a request raises whose parts are of wrong types, where a half has no sentence of its own for that part."""
-
-Limit = int | tuple[int, float]
-"""Requests per minute, or (requests, seconds)."""
-
 
 @attrs.define
 class Plan:
@@ -50,23 +47,6 @@ class Plan:
     completion_tokens: int = 0
 
 
-class Window:
-    """A rate limit: at most ``most`` requests in any ``seconds``."""
-
-    def __init__(self, limit: Limit) -> None:
-        self.most, self.seconds = (limit, 60.0) if isinstance(limit, int) else limit
-        self._times: deque[float] = deque()
-
-    def take(self, now: float) -> tuple[int, float]:
-        """How many requests are left after this one, -1 if it is one too many; and the seconds until the next comes free."""
-        while self._times and self._times[0] <= now - self.seconds:
-            self._times.popleft()
-        if len(self._times) >= self.most:
-            return -1, self._times[0] + self.seconds - now if self._times else self.seconds
-        self._times.append(now)
-        return self.most - len(self._times), self._times[0] + self.seconds - now
-
-
 class Engine:
     """Answers requests; see :class:`~llmkit.simulator.server.Simulator` for the parameters."""
 
@@ -83,36 +63,45 @@ class Engine:
         self.halves = halves
         self.seed = seed
         self.script: Script = script or echo
-        self.rate_limits = dict(rate_limits or {})
+        self.rate_limits = {key: key_limits(limit) for key, limit in (rate_limits or {}).items()}
         self.keys = None if keys is None else frozenset(keys)
         self.models = {vendor: tuple(names) for vendor, names in (models or {}).items()}
         self.rules: list[Rule] = []
         self.ledger = Ledger()
-        self._windows: dict[tuple[str, str], Window] = {}
+        self.traffic = Traffic()
+        self._meters: dict[tuple[str, str], Meter] = {}
 
-    def receive(self, vendor: str, request: SimulatedRequest, now: float, connection: int) -> Plan:
-        """What to answer to a request; its call is open in the ledger afterwards."""
+    def receive(self, vendor: str, request: SimulatedRequest, now: float, connection: int, wall: float = 0.0) -> Plan:
+        """What to answer to a request; its call is open in the ledger afterwards.
+
+        :param now: seconds on a monotonic clock.
+        :param wall: Unix time, for dates in headers.
+        """
         half = self.halves[vendor]
         key = ""
         question = None
         refusal = None
-        limits: Mapping[str, str] = {}
+        meter = None
         try:
             key = half.key(vendor, request)
             self._check_key(key)
-            limits = self._check_limit(half, vendor, key, now)
+            meter = self._meter(vendor, key)
+            if meter is not None:
+                meter.arrive(now, self.ledger.in_flight(vendor, key))
             asked = half.read(vendor, request, key)
             if not isinstance(asked.model, str) or not isinstance(asked.text, str):
                 raise Refusal("invalid")
             question = asked
             self._check_model(half, question)
+            if meter is not None:
+                meter.read(question.prompt_tokens, now)
         except Refusal as refused:
             refusal = refused
         except ODD:
             refusal = Refusal("invalid")
         model, text = (question.model, question.text) if question else ("", "")
         account = self.ledger.arrive(vendor, key, model, text, now, connection)
-        plan = Plan(half, vendor, account, headers=dict(limits), text=text)
+        plan = Plan(half, vendor, account, text=text)
         number = self.ledger.number(key)
         try:
             plan.fault = self._fault(request, question, number)
@@ -127,7 +116,12 @@ class Engine:
         except LLMError as problem:  # a script gave what has no JSON form
             refusal = Refusal("server", problem.message)
         if refusal is not None:
-            self._refuse(plan, refusal, now)
+            self._refuse(plan, refusal)
+        tokens = plan.prompt_tokens + plan.completion_tokens
+        self.traffic.add(Arrival(now, vendor, key, model, tokens, plan.kind))
+        if meter is not None:
+            meter.book("tokens", tokens, now)
+            plan.headers.update(half.limit_headers(vendor, meter.allowances(now), wall))
         return plan
 
     # ------------------------------------------------------------------------------------------- reasons to refuse
@@ -136,17 +130,13 @@ class Engine:
         if self.keys is not None and key not in self.keys:
             raise Refusal("authentication")
 
-    def _check_limit(self, half: SimulatedVendor, vendor: str, key: str, now: float) -> Mapping[str, str]:
-        limit = self.rate_limits.get(key, self.rate_limits.get("*"))
-        if limit is None:
-            return {}
-        window = self._windows.get((vendor, key))
-        if window is None:
-            window = self._windows[vendor, key] = Window(limit)
-        left, seconds = window.take(now)
-        if left < 0:
-            raise Refusal("rate_limit", retry_after=seconds)
-        return half.limit_headers(vendor, window.most, left, seconds)
+    def _meter(self, vendor: str, key: str) -> Meter | None:
+        meter = self._meters.get((vendor, key))
+        if meter is None:
+            limits = self.rate_limits.get(key, self.rate_limits.get("*"))
+            if limits is not None:
+                meter = self._meters[vendor, key] = Meter(limits)
+        return meter
 
     def _check_model(self, half: SimulatedVendor, question: Question) -> None:
         if question.kind == "models":
@@ -218,14 +208,12 @@ class Engine:
             return half.token_count(question)
         return half.model_list(question, self.models.get(question.vendor) or half.models(question.vendor))
 
-    def _refuse(self, plan: Plan, refusal: Refusal, now: float) -> None:
+    def _refuse(self, plan: Plan, refusal: Refusal) -> None:
         reply = plan.half.error(plan.vendor, refusal)
         plan.kind = refusal.kind
         plan.frames = None
+        plan.prompt_tokens = plan.completion_tokens = 0
         plan.status, plan.body = reply.status, reply.body
         plan.headers = {**plan.headers, **reply.headers}
         if refusal.retry_after is not None:
-            window = self._windows.get((plan.vendor, plan.account.key))
-            if window is not None:
-                plan.headers.update(plan.half.limit_headers(plan.vendor, window.most, 0, refusal.retry_after))
             plan.headers["retry-after"] = str(max(1, math.ceil(refusal.retry_after)))

@@ -79,6 +79,12 @@ class Ledger:
             account.in_flight -= 1
             account.errors[kind] += 1
 
+    def in_flight(self, vendor: str, key: str) -> int:
+        """A key's calls that are open now."""
+        with self._lock:
+            accounts = self._accounts.items()
+            return sum([account.in_flight for place, account in accounts if place[0] == vendor and place[1] == key])
+
     def number(self, key: str) -> int:
         """The number of a key's next request, from 0; faults and ids depend on it."""
         with self._lock:

@@ -12,11 +12,13 @@ from aiohttp import web
 
 from llmkit.errors import ConfigError
 from llmkit.simulated import SimulatedVendor
-from llmkit.simulator.engine import Engine, Limit
+from llmkit.simulator.engine import Engine
 from llmkit.simulator.faults import Fault, Rule
 from llmkit.simulator.ledger import Ledger
+from llmkit.simulator.limits import Limit
 from llmkit.simulator.script import Said, Script, echo, from_list
 from llmkit.simulator.serving import Service
+from llmkit.simulator.traffic import Traffic
 
 GROUP = "llmkit.simulators"
 """The entry-point group of the vendors' simulated halves."""
@@ -32,13 +34,14 @@ class Simulator:
         to be given in turn; None echoes, see :mod:`llmkit.simulator.script`.
     :param latency: seconds before every answer.
     :param token_rate: tokens a second; None for as fast as can be.
-    :param rate_limits: by key (``"*"`` for any other key), requests per minute or ``(requests, seconds)``, counted per vendor.
+    :param rate_limits: by key (``"*"`` for any other key), requests per minute, ``(requests, seconds)`` or the fields of
+        :class:`~llmkit.simulator.limits.KeyLimits`, such as ``{"rpm": 60, "tpm": 10_000, "concurrency": 5}``; counted per vendor.
     :param faults: rules that hold from the start; a text stands for a rule without conditions.
     :param keys: keys that are accepted; None for any.
     :param models: by vendor, the models it has; a vendor that is not named lists its usual ones and answers for any.
     :param port: 0 for a free one.
     :param vendors: simulated halves; None for all that are installed.
-    :raises ConfigError: for a fault that is none.
+    :raises ConfigError: for a fault or a limit that is none.
     """
 
     def __init__(
@@ -178,6 +181,11 @@ class Simulator:
     def ledger(self) -> Ledger:
         """What came in and what was served."""
         return self._engine.ledger
+
+    @property
+    def traffic(self) -> Traffic:
+        """What came in when, with the tokens of each: how much a window of a minute has seen at most, and curves for plots."""
+        return self._engine.traffic
 
     def script(self, script: Script | Iterable[Said] | None) -> None:
         """Answer by another script from now on; None echoes."""

@@ -79,7 +79,7 @@ class Service:
             {name.lower(): value for name, value in request.headers.items()},
             body,
         )
-        plan = self._engine.receive(vendor, asked, time.monotonic(), connection)
+        plan = self._engine.receive(vendor, asked, time.monotonic(), connection, time.time())
         try:
             return await self._send(request, plan)
         except ConnectionResetError:  # the client has left, which is no error of the server's
@@ -161,11 +161,15 @@ def _json(document: Any, status: int = 200) -> web.Response:
 
 
 def _control(engine: Engine, method: str, what: str, body: bytes) -> web.Response:
-    """The doors for other processes: ``GET ledger``, ``DELETE ledger``, ``GET faults``, ``POST faults``, ``DELETE faults``."""
+    """The doors for other processes: ``GET ledger``, ``DELETE ledger``, ``GET traffic``, ``GET faults``, ``POST faults``, ``DELETE
+    faults``."""
     if (method, what) == ("GET", "ledger"):
         return _json(engine.ledger.snapshot())
+    if (method, what) == ("GET", "traffic"):
+        return _json(engine.traffic.rows())
     if (method, what) == ("DELETE", "ledger"):
         engine.ledger.clear()
+        engine.traffic.clear()
     elif (method, what) == ("POST", "faults"):
         try:
             given = parse_json(body)
@@ -175,7 +179,8 @@ def _control(engine: Engine, method: str, what: str, body: bytes) -> web.Respons
     elif (method, what) == ("DELETE", "faults"):
         engine.rules.clear()
     elif (method, what) != ("GET", "faults"):
-        return _json({"error": "expected GET or DELETE /_simulator/ledger, or GET, POST or DELETE /_simulator/faults"}, 404)
+        doors = "GET or DELETE /_simulator/ledger, GET /_simulator/traffic, or GET, POST or DELETE /_simulator/faults"
+        return _json({"error": f"expected {doors}"}, 404)
     return _json([_rule(rule) for rule in engine.rules])
 
 

@@ -50,6 +50,8 @@ class GenerateOptions(TypedDict, total=False):
     """Tries after the first, or a tenacity policy."""
     fallbacks: Sequence[str] | None
     """Models to turn to, in order."""
+    priority: int | None
+    """Of calls that wait, those of higher priority go first. Default 0."""
     on_unsupported: OnUnsupported | None
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
     tags: Sequence[str]

@@ -23,13 +23,13 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     Groq, ``anthropic-ratelimit-requests-reset: 2025-01-01T00:00:00Z`` at Anthropic).
     """
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
-        if (seconds := _number(headers.get(name), 0.001)) is not None:
+        if (seconds := number(headers.get(name), 0.001)) is not None:
             return seconds
     given = headers.get("retry-after")
     if given is not None:
-        seconds = _number(given, 1.0)
+        seconds = number(given, 1.0)
         if seconds is None:
-            seconds = _until(_http_date(given), headers)
+            seconds = seconds_until(_http_date(given), headers)
         if seconds is not None:
             return seconds
     return _limit_reset(headers)
@@ -44,7 +44,8 @@ def duration(text: str | None) -> float | None:
     return seconds if 0 <= seconds <= MOST_SECONDS else None
 
 
-def _number(text: str | None, unit: float) -> float | None:
+def number(text: str | None, unit: float = 1.0) -> float | None:
+    """A plain number of so many seconds each, as seconds; None if it is none, negative, or beyond belief."""
     try:
         value = float(text or "") * unit
     except ValueError:
@@ -66,7 +67,7 @@ def _http_date(text: str | None) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=timezone.utc)
 
 
-def _until(moment: datetime | None, headers: Mapping[str, str]) -> float | None:
+def seconds_until(moment: datetime | None, headers: Mapping[str, str]) -> float | None:
     """Seconds from the reply's own Date to ``moment``."""
     sent = _http_date(headers.get("date"))
     if moment is None or sent is None:
@@ -94,15 +95,16 @@ def _limit_reset(headers: Mapping[str, str]) -> float | None:
         text = headers[reset]
         wait = duration(text)
         if wait is None:
-            wait = _number(text, 1.0)
+            wait = number(text, 1.0)
         if wait is None:
-            wait = _until(_rfc3339(text), headers)
+            wait = seconds_until(rfc3339(text), headers)
         if wait is not None:
             waits.append(wait)
     return max(waits, default=None)
 
 
-def _rfc3339(text: str) -> datetime | None:
+def rfc3339(text: str) -> datetime | None:
+    """The moment in a text such as ``2025-01-01T00:00:00Z``, to the second; None if it is none."""
     try:
         moment = datetime.fromisoformat(re.sub(r"\.\d+", "", text.strip()).replace("Z", "+00:00"))
     except ValueError:

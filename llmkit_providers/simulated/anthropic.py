@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from llmkit.simulated import (
+    Allowance,
     Answer,
     ErrorReply,
     Frame,
@@ -139,12 +142,15 @@ class Anthropic(SimulatedVendor):
         """An ``error`` event: https://docs.anthropic.com/en/docs/build-with-claude/streaming#error-events"""
         return event(_error(refusal)).data
 
-    def limit_headers(self, vendor: str, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
-        """https://docs.anthropic.com/en/api/rate-limits#response-headers, without the time of reset"""
-        return {
-            "anthropic-ratelimit-requests-limit": str(limit),
-            "anthropic-ratelimit-requests-remaining": str(remaining),
-        }
+    def limit_headers(self, vendor: str, allowances: Sequence[Allowance], wall: float) -> Mapping[str, str]:
+        """https://docs.anthropic.com/en/api/rate-limits#response-headers, of a minute's limits alone."""
+        headers = {}
+        for told in {allowance.kind: allowance for allowance in reversed(allowances)}.values():
+            back = datetime.fromtimestamp(math.ceil(wall + told.reset), timezone.utc)
+            headers[f"anthropic-ratelimit-{told.kind}-limit"] = str(told.limit)
+            headers[f"anthropic-ratelimit-{told.kind}-remaining"] = str(told.remaining)
+            headers[f"anthropic-ratelimit-{told.kind}-reset"] = f"{back:%Y-%m-%dT%H:%M:%SZ}"
+        return headers
 
 
 def event(document: Mapping[str, Any], tokens: int = 0) -> Frame:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmkit.simulated import (
+    Allowance,
     Answer,
     ErrorReply,
     Frame,
@@ -170,6 +171,13 @@ class Cohere(SimulatedVendor):
         """A ``message-end`` with ``finish_reason: ERROR`` and the sentence beside it."""
         words = refusal.message or ERRORS[refusal.kind][1]
         return event("message-end", {"finish_reason": "ERROR", "error": words}).data
+
+    def limit_headers(self, vendor: str, allowances: Sequence[Allowance], wall: float) -> Mapping[str, str]:
+        """As trial keys get them: of the minute's requests."""
+        told = next((allowance for allowance in allowances if allowance.kind == "requests"), None)
+        if told is None:
+            return {}
+        return {"x-trial-endpoint-call-limit": str(told.limit), "x-trial-endpoint-call-remaining": str(told.remaining)}
 
 
 def event(kind: str, delta: Mapping[str, Any] | None = None, tokens: int = 0, **more: Any) -> Frame:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llmkit.simulated import (
+    Allowance,
     Answer,
     ErrorReply,
     Frame,
@@ -32,6 +33,7 @@ from llmkit.wire.json import dump_json
 from llmkit_providers.simulated.openai_checks import check_chat, wrong
 from llmkit_providers.simulated.openai_dialects import DIALECTS, Dialect
 from llmkit_providers.simulated.openai_errors import error_body, error_reply
+from llmkit_providers.simulated.openai_limits import limit_headers
 
 DEPLOYMENTS = "/openai/deployments/"
 UNFILTERED = {name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")}
@@ -151,15 +153,9 @@ class OpenAI(SimulatedVendor):
         name = b"event: error\n" if vendor in ("groq", "perplexity") else b""
         return name + b"data: " + dump_json(document) + b"\n\n"
 
-    def limit_headers(self, vendor: str, limit: int, remaining: int, reset: float) -> Mapping[str, str]:
-        """https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers"""
-        if vendor not in ("openai", "azure_openai", "groq"):
-            return {}
-        return {
-            "x-ratelimit-limit-requests": str(limit),
-            "x-ratelimit-remaining-requests": str(remaining),
-            "x-ratelimit-reset-requests": f"{reset:.3f}s" if reset >= 1 else f"{max(1, round(reset * 1000))}ms",
-        }
+    def limit_headers(self, vendor: str, allowances: Sequence[Allowance], wall: float) -> Mapping[str, str]:
+        """In the form of each vendor."""
+        return limit_headers(vendor, allowances, wall)
 
 
 class _Chunks:

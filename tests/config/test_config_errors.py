@@ -25,7 +25,7 @@ GOLDEN = [
     (
         '[settings]\nstrategy = "lrru"',
         "2:1: settings.strategy: expected a strategy (latency, least_connections, least_recently_used, lowest_latency, lru,"
-        " random, round_robin, weighted), got 'lrru'; did you mean 'lru'?",
+        " priority, random, round_robin, usage, weighted), got 'lrru'; did you mean 'lru'?",
     ),
     ("[settings]\nretries = -1", "2:1: settings.retries: expected a whole number of at least 0, got -1"),
     ("[settings]\nretries = true", "2:1: settings.retries: expected a whole number of at least 0, got true"),

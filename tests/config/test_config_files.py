@@ -46,6 +46,12 @@ tasks = ["summary"]
 weight = 2.5
 rpm = 60
 tpm = 90000
+rpd = 5000
+tpd = 2000000
+rpm_per_key = 30
+tpm_per_key = 45000
+rpd_per_key = 2500
+tpd_per_key = 1000000
 max_concurrency = 8
 max_concurrency_per_key = 5
 headers = { X-Team = "search" }
@@ -75,6 +81,12 @@ def test_every_setting_of_its_own_shape(parse):
                 weight=2.5,
                 rpm=60,
                 tpm=90000,
+                rpd=5000,
+                tpd=2000000,
+                rpm_per_key=30,
+                tpm_per_key=45000,
+                rpd_per_key=2500,
+                tpd_per_key=1000000,
                 max_concurrency=8,
                 max_concurrency_per_key=5,
                 headers={"X-Team": "search"},

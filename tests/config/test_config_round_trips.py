@@ -27,6 +27,7 @@ def instances(draw, tasks):
         "base_url": st.sampled_from(["https://llm.example/v1", "http://localhost:11434"]),
         "weight": NUMBERS,
         "rpm": st.integers(1, 10**6),
+        "tpd_per_key": st.integers(1, 10**6),
         "timeout": NUMBERS,
         "enabled": st.booleans(),
         "api_key": KEYS,

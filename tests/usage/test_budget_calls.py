@@ -263,7 +263,7 @@ def test_estimates_are_near_and_on_the_cautious_side(colour: Colour, text: str, 
     call = client.client._chat_call(text, {"max_tokens": 5})
     lease = client.core.router.admit(call, NOTHING_TRIED, 0.0, object)
     guessed = estimate(client.client._kit, call, lease, 0)
-    lease.release(0.0)
+    client.core.router.release(lease, 0.0)
     assert counted <= guessed.prompt_tokens <= 2.5 * counted
     assert (guessed.completion_tokens, guessed.estimated) == (5, True)
 

@@ -1,0 +1,123 @@
+"""Limits on requests and tokens where they are kept: on a client, on instances, on keys; and what vendors tell of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.messages import Text, ToolResult
+
+if TYPE_CHECKING:
+    from llmkit.errors import LLMError
+    from llmkit.policy.limits import Limiter, Taken
+    from llmkit.policy.routes import Lease, Route
+    from llmkit.wire.rate_limits import RateLimits
+
+CHARACTERS = 3
+"""Characters that count as a token before the vendor has counted: a little too careful for most texts."""
+MEDIA = 1000
+"""Tokens that a picture, a sound or a document counts as."""
+FIRST_GUESS = 500.0
+"""Tokens that an answer is taken to have before any has come."""
+DECAY = 0.1
+LOW = 0.2
+"""The part left of a vendor's limit below which its headers are heeded answer by answer."""
+LOOK_AGAIN = 1.0
+"""Seconds until the headers of a key that is far from its limits are read again."""
+
+
+def allowance(
+    rpm: int | None = None, tpm: int | None = None, rpd: int | None = None, tpd: int | None = None
+) -> Limiter | None:
+    """A limiter for limits of which any may be None; None where all are."""
+    if rpm is None and tpm is None and rpd is None and tpd is None:
+        return None
+    from llmkit.policy.limits import Limiter
+
+    return Limiter(rpm, tpm, rpd, tpd)
+
+
+def meter(route: Route) -> None:
+    """Give an instance and its keys the limiters that its limits ask for."""
+    instance = route.instance
+    route.limiter = allowance(instance.rpm, instance.tpm, instance.rpd, instance.tpd)
+    per_key = (instance.rpm_per_key, instance.tpm_per_key, instance.rpd_per_key, instance.tpd_per_key)
+    if any(limit is not None for limit in per_key):
+        for key in route.keys.keys:
+            key.limiter = allowance(*per_key)
+    route.metered = route.limiter is not None or any(key.limiter is not None for key in route.keys.keys)
+    route.limited = route.limited or route.metered
+
+
+class Estimator:
+    """How many tokens a call is likely to use, prompt and answer: its text's length, and what answers used lately."""
+
+    def __init__(self) -> None:
+        self._answer = FIRST_GUESS
+
+    def tokens(self, call: Call[Any]) -> int:
+        """The estimate, which the vendor's own count settles afterwards."""
+        if isinstance(call, ChatCall):
+            return _size(call) + (call.options.max_tokens or int(self._answer))
+        return sum(map(len, call.texts)) // CHARACTERS + 1 if isinstance(call, EmbedCall) else 0
+
+    def saw(self, tokens: int) -> None:
+        """An answer had so many tokens."""
+        self._answer += DECAY * (tokens - self._answer)
+
+
+def _size(call: ChatCall) -> int:
+    characters = media = 0
+    for message in call.messages:
+        for part in message.content:
+            if type(part) is Text:
+                characters += len(part.text)
+            elif part.type in ("image", "audio", "file"):
+                media += 1
+            elif type(part) is ToolResult and isinstance(part.content, str):
+                characters += len(part.content)
+            else:
+                characters += len(str(getattr(part, "raw", None) or getattr(part, "text", "")))
+    for tool in call.options.tools or ():
+        characters += len(repr(tool))
+    return characters // CHARACTERS + 4 * len(call.messages) + media * MEDIA
+
+
+def settle(lease: Lease, error: LLMError | None, tokens: int | None, now: float) -> None:
+    """Put what a call really used in the place of its estimate. A request that was never sent is taken back whole; one that was
+    refused used no tokens; of one that broke nobody knows, so its estimate stands.
+
+    :param tokens: what the vendor counted, where it did.
+    """
+    for limiter, taken in lease.taken:
+        if tokens is not None:
+            limiter.settle(taken, tokens, now)
+        elif error is not None and not error.ambiguous:
+            if error.status is None:
+                limiter.refund(taken)
+            else:
+                limiter.settle(taken, 0, now)
+
+
+def learn(lease: Lease, observed: RateLimits, now: float) -> None:
+    """Heed what the headers of an answer say of the limits of the key that was used."""
+    key, route = lease.key, lease.route
+    quotas = [quota for quota in (observed.requests, observed.tightest_tokens) if quota is not None]
+    scarce = any(quota.remaining < LOW * quota.limit for quota in quotas)
+    key.look_at = 0.0 if scarce else now + LOOK_AGAIN
+    if key.limiter is None:
+        if not scarce:
+            return
+        from llmkit.policy.limits import Limiter
+
+        key.limiter = Limiter()
+        route.metered = route.limited = True
+    key.limiter.learn(_taken(lease, key.limiter), observed)
+
+
+def _taken(lease: Lease, limiter: Limiter) -> Taken:
+    """What the call took of its key's limiter; where it had none then, nothing."""
+    for other, taken in lease.taken:
+        if other is limiter:
+            return taken
+    return limiter.nothing(lease.started)
