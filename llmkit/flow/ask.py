@@ -12,7 +12,6 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion, Embeddings
-from llmkit.values.money import dollars
 from llmkit.values.options import NO_OPTIONS
 from llmkit.wire.json import parse_answer
 
@@ -61,8 +60,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
         stamp(answer, route, trail, now, reply.headers)
         if dropped or (isinstance(call, ChatCall) and call.options is not NO_OPTIONS):
             finished(call, answer, dropped)
-        units = kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)
-        priced(answer, units)
+        kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)
     return answer
 
 
@@ -72,12 +70,6 @@ def finished(call: Call[Any], answer: Any, dropped: tuple[str, ...]) -> None:
         object.__setattr__(answer, "dropped", dropped)
     if isinstance(call, ChatCall) and call.options.response_format is not None:
         object.__setattr__(answer, "parsed", parse_answer(answer.text))
-
-
-def priced(answer: Completion | Embeddings, units: int | None) -> None:
-    """Write on an answer what it cost, where that is known."""
-    if units is not None:
-        object.__setattr__(answer, "cost", dollars(units))
 
 
 def tell_error(kit: Kit, call: Call[Any], error: LLMError) -> None:

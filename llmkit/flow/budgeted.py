@@ -65,7 +65,7 @@ def settled(kit: Kit, budgets: Budgets, hold: Hold, lease: Lease, usage: Usage |
         return
     prompt, completion = counts[:2]
     tokens = max(counts[2], prompt + completion)
-    cost = kit.ledger.cost(instance.provider, instance.model, usage)
+    cost = kit.ledger.cost(instance.provider, instance.model, usage) if budgets.money else None
     budgets.settle(hold, tokens, cost, completion if whole else None)
 
 
@@ -76,7 +76,7 @@ def _reserve(kit: Kit, budgets: Budgets, call: Call[Any], lease: Lease) -> Hold:
     """
     instance, name = lease.route.instance, lease.route.name
     usage = estimate(kit, call, lease, budgets.guess(name))
-    cost = kit.ledger.cost(instance.provider, instance.model, usage)
+    cost = kit.ledger.cost(instance.provider, instance.model, usage) if budgets.money else None
     where = Where(call.task, call.tags, name, lease.key.label, f"{instance.provider}/{instance.model}")
     hold = budgets.reserve(where, usage.total_tokens, cost, kit.runtime.time())
     for note in hold.blind:

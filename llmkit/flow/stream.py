@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
-from llmkit.flow.ask import finished, priced, tell_error
+from llmkit.flow.ask import finished, tell_error
 from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -62,15 +62,12 @@ class OpenStream:
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
-    cost: int | None = None
-    """What it cost, in 10^-12 US dollars; None before it is closed, and where that is not known."""
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""
         completion = fold(self.events, self.lease.route.instance.provider)
         stamp(completion, self.lease.route, self.trail, now, self.headers, self.first_event)
         finished(self.call, completion, self.dropped)
-        priced(completion, self.cost)
         return completion
 
 
@@ -263,9 +260,9 @@ def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: 
         kit.hooks.attempt(call=stream.call, attempt=attempt)
     booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
     if ended:
-        stream.cost = kit.ledger.answered(*booked, attempt.seconds)
+        kit.ledger.answered(*booked, attempt.seconds)
     else:
-        stream.cost = kit.ledger.interrupted(*booked, failure, attempt.seconds)
+        kit.ledger.interrupted(*booked, failure, attempt.seconds)
     if stream.hold is not None and kit.budgets is not None:
         from llmkit.flow.budgeted import settled
 

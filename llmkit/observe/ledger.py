@@ -22,6 +22,10 @@ LOG = logging.getLogger("llmkit.usage")
 MOST_ROWS = 10_000
 """Different combinations of instance, key, task and tags; tags that come later are booked under ``(other)``."""
 OTHER = ("(other)",)
+MOST_LATER = 64
+"""Calls of one row that wait for its price."""
+ASK = -1
+"""In the place of a cost: the price list is to say."""
 MOST_TOKENS = 1 << 40
 """Counts from here on are taken for rubbish, as by :mod:`llmkit.values.usage`."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 420.0, 600.0)
@@ -50,7 +54,7 @@ class Row:
     """The books of one combination while they are kept."""
 
     __slots__ = (
-        *("instance", "provider", "model", "key", "task", "tags", "price"),
+        *("instance", "provider", "model", "key", "task", "tags", "price", "later"),
         *("counts", "saved", "buckets", "seconds", "left", "kinds"),
     )
 
@@ -59,6 +63,9 @@ class Row:
         self.provider = provider
         self.model = model
         self.price: Price | None = None
+        self.later: list[tuple[int, int, Usage]] | None = []
+        """What waits for the price to be looked up, which happens when the books are read, not in the way of the first calls; None
+        afterwards."""
         self.counts = list(ZEROS)
         """In the order of :data:`COUNTS`."""
         self.saved: tuple[int, ...] = ZEROS
@@ -79,7 +86,7 @@ class Row:
 class Ledger:
     """The books of a client, for every instance it has had. Safe for threads, tasks and event loops.
 
-    :param price_of: what a model costs; asked once for each row.
+    :param price_of: what a model costs; asked once for each, when the books are read or a row has :data:`MOST_LATER` calls.
     """
 
     def __init__(self, price_of: PriceOf = no_price) -> None:
@@ -112,32 +119,26 @@ class Ledger:
         tags: tuple[str, ...],
         usage: Usage | None,
         seconds: float | None = None,
-    ) -> int | None:
+        cost: int | None = ASK,
+    ) -> None:
         """Book a whole answer.
 
         :param key: the label of the key it was got with.
         :param seconds: how long the try took, where that is known.
-        :returns: what it cost, in 10^-12 US dollars; None where that is not known.
+        :param cost: in 10^-12 US dollars, where somebody knows better than the price list; None where it is known that nobody does.
         """
         row = self._rows.get((instance, key, task, tags)) or self._row(instance, key, task, tags)
         counts = row.counts
-        units = None
         tokens = None
         if usage is not None:
             tokens = tokens_of(usage)
             if tokens is None:
                 self._rubbish(row)
-            elif row.price is not None:
-                units = row.price.units(usage)
         with self._lock:
             counts[CALLS] += 1
             if seconds is not None:
                 row.seconds += seconds
                 row.buckets[bisect_left(BUCKETS, seconds)] += 1
-            if units is None:
-                counts[UNPRICED] += 1
-            else:
-                counts[COST] += units
             if tokens is not None:
                 prompt, completion, total, read, written, reasoning = tokens
                 counts[PROMPT] += prompt
@@ -149,7 +150,19 @@ class Ledger:
                     counts[REASONING] += reasoning
                 if usage.estimated:  # type: ignore[union-attr]  # there are tokens, so there is a usage
                     counts[ESTIMATED] += 1
-        return units
+            if cost == ASK:
+                if tokens is None:
+                    cost = None
+                elif row.later is not None:
+                    row.later.append((COST, UNPRICED, usage))  # type: ignore[arg-type]
+                else:
+                    cost = None if row.price is None else row.price.units(usage)  # type: ignore[arg-type]
+            if cost is None:
+                counts[UNPRICED] += 1
+            elif cost != ASK:
+                counts[COST] += cost
+        if row.later is not None and len(row.later) >= MOST_LATER:
+            self._price_row(row)
 
     def interrupted(
         self,
@@ -160,19 +173,14 @@ class Ledger:
         usage: Usage | None,
         error: LLMError | None,
         seconds: float | None = None,
-    ) -> int | None:
-        """Book a stream that broke (``error``) or that its reader left; ``usage`` is what the vendor had told of it by then.
-
-        :returns: what that cost, as :meth:`answered`.
-        """
+        cost: int | None = ASK,
+    ) -> None:
+        """Book a stream that broke (``error``) or that its reader left; ``usage`` is what the vendor had told of it by then."""
         row = self._rows.get((instance, key, task, tags)) or self._row(instance, key, task, tags)
         counts = row.counts
-        units = None
         tokens = None if usage is None else tokens_of(usage)
         if usage is not None and tokens is None:
             self._rubbish(row)
-        elif usage is not None and row.price is not None:
-            units = row.price.units(usage)
         with self._lock:
             counts[INTERRUPTED] += 1
             if error is None:
@@ -180,13 +188,29 @@ class Ledger:
                 self._time(row, seconds)
             else:
                 self._error(row, error, seconds)
-            if units is None:
-                counts[PARTIAL_UNPRICED] += 1
-            else:
-                counts[PARTIAL_COST] += units
             for position, count in enumerate(tokens or (), PARTIAL):
                 counts[position] += count
-        return units
+            if cost != ASK:
+                _add(row, PARTIAL_COST, PARTIAL_UNPRICED, cost)
+            elif usage is None or tokens is None:
+                counts[PARTIAL_UNPRICED] += 1
+            else:
+                self._money(row, PARTIAL_COST, PARTIAL_UNPRICED, usage)
+
+    def _money(self, row: Row, costs: int, unpriced: int, usage: Usage) -> None:
+        """Add what a usage costs, or put it by until the price is looked up."""
+        if row.later is not None:
+            row.later.append((costs, unpriced, usage))
+        else:
+            _add(row, costs, unpriced, None if row.price is None else row.price.units(usage))
+
+    def _price_row(self, row: Row) -> None:
+        """Look up a row's price, and add what has waited for it."""
+        price = self._price(row.provider, row.model)
+        with self._lock:
+            waiting, row.later, row.price = row.later, None, price
+            for costs, unpriced, usage in waiting or ():
+                self._money(row, costs, unpriced, usage)
 
     def failed(
         self,
@@ -228,7 +252,6 @@ class Ledger:
     def _row(self, instance: str, key: str | None, task: str | None, tags: tuple[str, ...]) -> Row:
         """The row of a combination that has none yet."""
         provider, model = self._names.get(instance, ("", ""))
-        price = self._price(provider, model)
         warn = False
         with self._lock:
             if tags and len(self._rows) >= MOST_ROWS:
@@ -237,7 +260,8 @@ class Ledger:
             row = self._rows.get(place)
             if row is None:
                 row = self._rows[place] = Row(place, provider, model)
-                row.price = price
+                if (provider, model) in self._prices:
+                    row.price, row.later = self._prices[provider, model], None
         if warn:
             LOG.warning("the books have %d rows; tags that come now are booked as %r", MOST_ROWS, OTHER[0])
         return row
@@ -280,7 +304,11 @@ class Ledger:
     def kept(self) -> list[Row]:
         """All rows as they are, for those who store or count them."""
         with self._lock:
-            return [*self._former, *self._rows.values()]
+            rows = [*self._former, *self._rows.values()]
+        for row in rows:
+            if row.later is not None:
+                self._price_row(row)
+        return rows
 
     def lines(self) -> list[Line]:
         """The books line by line, beginning with an empty line for each instance, in the order in which they came."""
@@ -316,6 +344,13 @@ class Ledger:
         """Start afresh in a forked child, with a lock that nobody holds and books of its own."""
         self._lock = threading.Lock()
         self._rows, self._former, self._retries = {}, [], Counter()
+
+
+def _add(row: Row, costs: int, unpriced: int, units: int | None) -> None:
+    if units is None:
+        row.counts[unpriced] += 1
+    else:
+        row.counts[costs] += units
 
 
 _tokens = operator.attrgetter(*COUNTS[WHOLE:PARTIAL])

@@ -102,6 +102,11 @@ class Budgets:
             self._budgets.setdefault(budget.meter, []).append(budget)
 
     @property
+    def money(self) -> bool:
+        """Whether any of them is about money, so that prices matter."""
+        return any(meter.startswith("usd/") for meter in self._budgets)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The smaller models that budgets turn to."""
         return tuple([budget.model for budgets in self._budgets.values() for budget in budgets if budget.model is not None])

@@ -89,7 +89,7 @@ class Completion(Value):
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     timing: Timing | None = attrs.field(default=None, repr=False)
     cost: Decimal | None = None
-    """US dollars, or None where the price is not known. Of a stream: known when it has ended."""
+    """US dollars, or None where the price is not known; this version knows no prices."""
     cached: bool = False
     """True where llmkit answered from its own cache; this version has none."""
     dropped: tuple[str, ...] = ()
@@ -132,8 +132,6 @@ class Embeddings(Value):
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     timing: Timing | None = attrs.field(default=None, repr=False)
-    cost: Decimal | None = None
-    """US dollars, or None where the price is not known."""
 
 
 @attrs.frozen(eq=False, repr=False)

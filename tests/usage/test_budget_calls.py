@@ -56,16 +56,15 @@ def test_a_hard_budget_refuses_before_sending(colour: Colour):
 
 
 def test_money(colour: Colour, caplog: pytest.LogCaptureFixture):
-    """Answers and books have the cost; a budget in dollars sees it; an unknown price is told of."""
+    """Books have the cost; a budget in dollars sees it; an unknown price is told of."""
     client = colour.scripted(answer("a b"), [openai(), openai(model="unknown")], budget=Budget(usd="0.001"))
     cost = Decimal("0.00000135")  # 1 prompt token and 2 completion tokens at 0.15 and 0.60 dollars a million
-    assert client.generate("q", model="openai/m").cost == cost
+    client.generate("q", model="openai/m")
     with client.stream("q", model="openai/m") as stream:
         list(stream)
-    assert stream.completion().cost == cost
     assert used(client) == client.total_usage().cost == 2 * cost
     for _ in range(2):
-        assert client.generate("q", model="openai/unknown").cost is None
+        client.generate("q", model="openai/unknown")
     assert len([said for said in caplog.messages if "cannot see calls of openai/unknown" in said]) == 1
     with pytest.raises(BudgetExceededError, match=r"0\.001 USD per client a day.*this call needs about 0\.006"):
         client.generate("q", model="openai/m", max_tokens=10_000)
