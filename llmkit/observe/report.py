@@ -30,7 +30,9 @@ def measure(rows: Sequence[UsageRow]) -> tuple[str, list[Decimal], list[str]]:
 
 
 def named(row: UsageRow, by: By) -> str:
-    """A row's labels in one piece."""
+    """A row's labels in one piece; an instance or a key says all by its name."""
+    if by in ("instance", "key"):
+        return label(row, str(by), by)
     return " ".join([label(row, name, by) for name in labels(by) if name != "provider"]) or "all"
 
 

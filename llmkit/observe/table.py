@@ -37,11 +37,10 @@ def rounded(cost: Decimal) -> str:
 
 
 def labels(by: By) -> tuple[str, ...]:
-    """The labels of rows that are grouped by ``by``, as columns. Tables of instances are flyllm's, which names none; a key's label
-    begins with its instance."""
+    """The labels of rows that are grouped by ``by``, as columns. A key's label begins with its instance, which is left out."""
     names = dimensions(by)
     found = dict.fromkeys(label for name in names for label in DIMENSIONS[name])
-    if names == ("instance",) or "key" in names:
+    if "key" in names:
         found.pop("instance")
     return tuple(found)
 
@@ -58,6 +57,8 @@ def label(row: UsageRow, name: str, by: By) -> str:
 def table(rows: Sequence[UsageRow], by: By = "instance") -> str:
     """The books as text: a title, a head, a rule, a line for each row, and a note where prices are not known."""
     named = labels(by)
+    if by == "instance":
+        named = named[1:]  # as flyllm has it
     columns = [("ID", 5), *[LABELS.get(name, (name.capitalize(), 24)) for name in named], *[column[:2] for column in NUMBERS]]
     lines = [
         TITLE,
