@@ -172,6 +172,7 @@ def test_books_balance(run: Any, vendor: Simulator, tmp_path: Path):
     assert client.budgets()[0].used >= total.usage.total_tokens
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("run", [sync_run, async_run], ids=["sync", "async"])
 def test_books_are_the_vendors_to_the_token(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Where nobody leaves a stream, every key's and model's tokens are equal on both sides, whatever else goes wrong."""
