@@ -8,6 +8,11 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from llmkit.aclient import AsyncClient as AsyncClient
+    from llmkit.catalog.select import Selection as Selection
+    from llmkit.catalog.select import find_alternative_model as find_alternative_model
+    from llmkit.catalog.select import get_model_info as get_model_info
+    from llmkit.catalog.select import list_available_models as list_available_models
+    from llmkit.catalog.select import select_models as select_models
     from llmkit.client import Client as Client
     from llmkit.default import agenerate as agenerate
     from llmkit.default import astream as astream
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from llmkit.errors import AllInstancesFailed as AllInstancesFailed
     from llmkit.errors import AuthenticationError as AuthenticationError
     from llmkit.errors import BudgetExceededError as BudgetExceededError
+    from llmkit.errors import CallCancelled as CallCancelled
+    from llmkit.errors import CallQueued as CallQueued
     from llmkit.errors import ClientClosedError as ClientClosedError
     from llmkit.errors import ConfigError as ConfigError
     from llmkit.errors import ContentFilterError as ContentFilterError
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
     from llmkit.errors import RequestTimeout as RequestTimeout
     from llmkit.errors import ResponseTooLarge as ResponseTooLarge
     from llmkit.errors import ServerError as ServerError
+    from llmkit.errors import StorageError as StorageError
     from llmkit.errors import StreamInterrupted as StreamInterrupted
     from llmkit.errors import TLSError as TLSError
     from llmkit.errors import UnsupportedParameterError as UnsupportedParameterError
@@ -55,6 +63,11 @@ if TYPE_CHECKING:
     from llmkit.values.completion import FinishReason as FinishReason
     from llmkit.values.completion import ModelInfo as ModelInfo
     from llmkit.values.completion import Timing as Timing
+    from llmkit.values.fallbacks import Degrade as Degrade
+    from llmkit.values.fallbacks import Queue as Queue
+    from llmkit.values.fallbacks import Reject as Reject
+    from llmkit.values.fallbacks import Secondary as Secondary
+    from llmkit.values.hedging import Hedge as Hedge
     from llmkit.values.instances import Instance as Instance
     from llmkit.values.instances import Task as Task
     from llmkit.values.instances import Timeouts as Timeouts
@@ -66,9 +79,13 @@ if TYPE_CHECKING:
     from llmkit.values.messages import Text as Text
     from llmkit.values.messages import ToolCall as ToolCall
     from llmkit.values.messages import ToolResult as ToolResult
+    from llmkit.values.model_requests import ModelRequest as ModelRequest
     from llmkit.values.options import Options as Options
+    from llmkit.values.price import Price as Price
     from llmkit.values.requests import Request as Request
     from llmkit.values.secret import Secret as Secret
+    from llmkit.values.tickets import Ticket as Ticket
+    from llmkit.values.tickets import TicketStatus as TicketStatus
     from llmkit.values.tools import JsonSchema as JsonSchema
     from llmkit.values.tools import Tool as Tool
     from llmkit.values.usage import Usage as Usage
@@ -78,22 +95,29 @@ _ROOMS = {
     "client": "Client",
     "default": "agenerate astream generate get_client reset_client set_client stream",
     "errors": (
-        "AllInstancesFailed AuthenticationError BudgetExceededError ClientClosedError ConfigError ContentFilterError "
-        "ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError NetworkError "
-        "NoInstanceAvailable OverloadedError PermissionDeniedError QueueFullError QuotaExceededError RateLimitError Recovery "
-        "RedirectError RequestTimeout ResponseTooLarge ServerError StreamInterrupted TLSError UnsupportedParameterError"
+        "AllInstancesFailed AuthenticationError BudgetExceededError CallCancelled CallQueued ClientClosedError ConfigError "
+        "ContentFilterError ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError "
+        "NetworkError NoInstanceAvailable OverloadedError PermissionDeniedError QueueFullError QuotaExceededError "
+        "RateLimitError Recovery RedirectError RequestTimeout ResponseTooLarge ServerError StorageError StreamInterrupted TLSError "
+        "UnsupportedParameterError"
     ),
     "plugins.specs": "hookimpl",
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
     "values.breaker": "BreakerSettings",
+    "catalog.select": "Selection find_alternative_model get_model_info list_available_models select_models",
     "values.budgets": "Budget",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
+    "values.hedging": "Hedge",
+    "values.fallbacks": "Degrade Queue Reject Secondary",
     "values.instances": "Instance Task Timeouts",
     "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",
+    "values.model_requests": "ModelRequest",
     "values.options": "Options",
+    "values.price": "Price",
     "values.requests": "Request",
     "values.secret": "Secret",
+    "values.tickets": "Ticket TicketStatus",
     "values.tools": "JsonSchema Tool",
     "values.usage": "Usage",
 }

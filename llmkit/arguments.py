@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
+from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from llmkit.values.breaker import BreakerSettings
 
 T = TypeVar("T")
+
+MOST_RACERS = 64
+"""In one race: each is a request that is paid for, and in the sync client a thread."""
 
 _CALL_NAMES = frozenset(
     (
@@ -37,8 +41,12 @@ _CALL_NAMES = frozenset(
         "retries",
         "fallbacks",
         "priority",
+        "fallback",
+        "context_fallbacks",
+        "refusal_fallbacks",
         "on_unsupported",
         "tags",
+        "hedge",
         "extra",
     )
 )
@@ -87,6 +95,26 @@ def check_embed(given: Mapping[str, Any]) -> None:
     _check(of_type, "extra", given.get("extra") or {}, Mapping)
 
 
+def check_race(
+    models: Sequence[str] | None, instances: Sequence[str] | None, given: Mapping[str, Any]
+) -> tuple[str, list[str]]:
+    """What the racers are called, ``model`` or ``instance``, and their names.
+
+    :raises InvalidRequestError: if there are none, too many, or they are named twice.
+    """
+    for name in ("model", "instance"):
+        if given.get(name) is not None:
+            raise InvalidRequestError(f"{name}: a race takes a list, {name}s=[...]")
+    if (models is None) == (instances is None):
+        raise InvalidRequestError("race: expected either models=[...] or instances=[...]")
+    name, racers = ("model", models) if models is not None else ("instance", instances)
+    _check(_texts, f"{name}s", racers)
+    assert racers is not None
+    if not 1 <= len(racers) <= MOST_RACERS:
+        raise InvalidRequestError(f"{name}s: expected 1 to {MOST_RACERS} names, got {len(racers)}")
+    return name, [*racers]
+
+
 def _check(check: Any, name: str, *given: Any) -> None:
     try:
         check(name, *given)
@@ -111,15 +139,26 @@ def _texts(name: str, value: Any) -> None:
     listed(name, value, str)
 
 
+def _model(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        from llmkit.values.model_requests import ModelRequest
+
+        if not isinstance(value, ModelRequest):
+            raise ConfigError(f"{name}: expected a model's name or a ModelRequest, got {type(value).__name__}")
+
+
 _CHECKS = {
-    "model": _text,
+    "model": _model,
     "instance": _text,
     "task": _text,
     "fallbacks": _texts,
     "priority": _integer,
+    "context_fallbacks": _texts,
+    "refusal_fallbacks": _texts,
     "tags": _texts,
     "timeouts": lambda name, value: of_type(name, value, Timeouts),
     "retries": lambda name, value: check_retries(value),
+    "hedge": lambda name, value: make_hedge(value),
     "on_unsupported": lambda name, value: one_of(name, value, ("error", "warn", "drop")),
 }
 

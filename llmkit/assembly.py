@@ -9,16 +9,17 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
 from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
+from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
-from llmkit.observe.ledger import Ledger, Price
+from llmkit.observe.ledger import Ledger, Price, PriceOf
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import allowance, meter
@@ -26,19 +27,26 @@ from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
-from llmkit.policy.strategies import AnyStrategy, make_strategy
+from llmkit.policy.strategies import AnyStrategy, goes_by_facts, make_strategy
 from llmkit.provider import Provider
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import MODEL_WORDS, ChatCall, OnUnsupported
+from llmkit.values.completion import ModelInfo
+from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.catalog.store import Catalog
     from llmkit.observe.writer import UsageWriter
     from llmkit.policy.budgets import Budgets
+    from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
     from llmkit.values.budgets import Budget
+    from llmkit.values.fallbacks import FallbackPlan
+    from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import TicketStore
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -71,13 +79,17 @@ class Core:
         breaker: bool | BreakerSettings | None,
         retry_budget: float | None,
         fallbacks: Sequence[str],
+        plan: Mapping[str, Any],
+        queue: Any,
         proxy: str | None,
         pool_size: int | None,
         verify: bool | str,
         on_unsupported: OnUnsupported,
         default_model: str | None,
+        hedge: HedgeLike | None,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
+        models: Iterable[ModelInfo] = (),
         budget: Budget | Iterable[Budget] | None = None,
         usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
@@ -89,6 +101,7 @@ class Core:
         self._lock = threading.RLock()
         self._ready: dict[str, str] = {}
         self.retries = check_retries(retries)
+        self.plan: FallbackPlan | None = None
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
         self.timeout = positive("timeout", timeout)
@@ -96,6 +109,8 @@ class Core:
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
+        self.hedge = make_hedge(hedge)
+        self._hedging: Hedging | None = None
         if proxy is not None:
             of_type("proxy", proxy, str)
         if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
@@ -109,26 +124,54 @@ class Core:
         names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
         objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
-        self.ledger = Ledger(price_of)
+        self._own_models = own_models(models, self.hooks.registered["models"])
+        self._catalog: Catalog | None = None
+        self._catalog_read = False
+        self.ledger = Ledger(price_list(self._own_models))
         self.router = Router(
             self._strategy(strategy),
             listed("tasks", tasks, Task),
             whole("max_pending", max_pending),
             allowance(**limits),
             breaker_settings(breaker),
-            None if retry_budget is None else share("retry_budget", retry_budget),
+            None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
+            self.find_model,
         )
         for instance in listed("instances", instances, Instance):
             self.add(instance)
+        if goes_by_facts(self.router.strategy):
+            self._read_catalog()
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
+        self.plan = self.make_plan(plan) if any([given is not None for given in plan.values()]) else None
+        self._queue = check_queue(queue)
         self.budgets = None if budget is None else self._budgets(budget)
         self.writer = None if usage_db is None else self._writer(usage_db)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, self.budgets)
+        return Kit(
+            runtime,
+            self.router,
+            self.policy,
+            self.hooks,
+            self.ledger,
+            self.unavailable,
+            self.max_wait,
+            self.tickets,
+            budgets=self.budgets,
+            hedging=self.hedging,
+        )
+
+    def hedging(self) -> Hedging:
+        """The account of doubled calls."""
+        if self._hedging is None:
+            from llmkit.policy.hedging import Hedging
+
+            with self._lock:
+                self._hedging = self._hedging or Hedging()
+        return self._hedging
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -158,8 +201,11 @@ class Core:
                 raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            route = Route(instance, provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            pricer = Pricer(lambda: self.catalog, provider.name, instance.model)
+            route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
             meter(route)
+            if self._catalog_read:
+                self.catalog.load([provider.name])
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
         return route
@@ -208,16 +254,53 @@ class Core:
             self._ready.clear()
             self.router.remove(name)
 
-    def ensure(self, model: str) -> str:
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue of models, with the client's own over it; made when it is first asked for. No lock is taken, since the
+        router asks under its own; two that are made at once are alike."""
+        if self._catalog is None:
+            from llmkit.catalog.store import Catalog
+
+            self._catalog = Catalog(self._own_models)
+        return self._catalog
+
+    def _read_catalog(self) -> None:
+        """Read the files of the instances' vendors before the router asks, so that none is read under its lock."""
+        if not self._catalog_read:
+            self.catalog.load({route.provider.name for route in self.router.routes()})
+            self._catalog_read = True
+
+    def find_model(self, provider: str, model: str) -> ModelInfo | None:
+        """What is known of a provider's model."""
+        return self.catalog.find(provider, model)
+
+    def models_served(self) -> list[tuple[str, ModelInfo | None]]:
+        """The enabled instances that serve a model of their own, by name, with what is known of it."""
+        routes = [route for route in self.router.routes() if route.enabled and route.instance.model != ANY_MODEL]
+        return [(route.name, self.catalog.find(route.provider.name, route.instance.model)) for route in routes]
+
+    @overload
+    def ensure(self, model: str) -> str: ...
+
+    @overload
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest: ...
+
+    def ensure(self, model: str | ModelRequest) -> str | ModelRequest:
         """Make sure that some instance serves ``model``: a configured one, one that serves any model of that provider, or one
         made on demand with the key in the environment.
 
         :returns: the name by which instances know the model, with the provider's own name for an alias of it.
         :raises ConfigError: if there is none and none can be made.
         """
+        if not isinstance(model, str):
+            self._read_catalog()
+            return model
         known = self._ready.get(model)
         if known is not None:
             return known
+        if model in MODEL_WORDS:
+            self._read_catalog()
+            return model
         with self._lock:
             provider, bare = split_model(model, REGISTRY.names())
             own = model if provider is None else f"{provider}/{bare}"
@@ -281,6 +364,34 @@ class Core:
         writer.start(self)
         return writer
 
+    # ------------------------------------------------------------------------------------------- fallbacks, queue
+
+    def make_plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        """What a call does when nothing has served it: the client's plan with what ``given`` says in its place.
+
+        :raises ConfigError: if a value is wrong.
+        """
+        from llmkit.policy.fallbacks import make_plan
+
+        return make_plan(self.plan, given, self.ensure)
+
+    def ensured(self, call: ChatCall) -> ChatCall:
+        """A call out of the queue, whose models have instances in this client.
+
+        :raises ConfigError: as :meth:`ensure`.
+        """
+        model = None if call.model is None else self.ensure(call.model)
+        return attrs.evolve(call, model=model, fallbacks=tuple([self.ensure(name) for name in call.fallbacks]))
+
+    def tickets(self) -> TicketStore:
+        """The queue, of the path that was set or the default one. Nothing is opened yet."""
+        with self._lock:
+            if self._queue is None or isinstance(self._queue, (str, os.PathLike)):
+                from llmkit.transports.tickets import SqliteTickets, default_path
+
+                self._queue = SqliteTickets(self._queue or default_path(self._environ()))
+            return self._queue  # type: ignore[no-any-return]
+
     # ------------------------------------------------------------------------------------------- the rest
 
     def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
@@ -292,13 +403,17 @@ class Core:
 
         :raises ConfigError: if there is no such strategy.
         """
-        self.router.strategy = self._strategy(chosen)
+        strategy = self._strategy(chosen)
+        if goes_by_facts(strategy):
+            self._read_catalog()
+        self.router.strategy = strategy
 
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
         self._lock = threading.RLock()
         self._rng.seed()
         self.router.reset_locks()
+        self._hedging = None
         self.ledger.reset_lock()
         if self.budgets is not None:
             self.budgets.reset_lock()
@@ -306,17 +421,51 @@ class Core:
             self.writer.restart(self)
 
 
-def price_of(provider: str, model: str) -> Price | None:
-    """What a model costs, as the catalogue has it."""
-    from llmkit import catalog
+def price_list(own: tuple[ModelInfo, ...]) -> PriceOf:
+    """What models cost: a catalogue with the client's ``own`` models over it, read when it is first asked. It does not know its
+    client, which may be gone when the last of the books are priced."""
+    found: list[Catalog] = []
 
-    look_up = getattr(catalog, "price_of", None)
-    return None if look_up is None else look_up(provider, model)
+    def price_of(provider: str, model: str) -> Price | None:
+        if not found:
+            from llmkit.catalog.store import Catalog
+
+            found.append(Catalog(own))
+        return found[0].price_of(provider, model)
+
+    return price_of
 
 
 def named(instance: Instance) -> str:
     """An instance as errors name it."""
     return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+
+
+def own_models(given: Iterable[ModelInfo], registered: Iterable[Iterable[Any]]) -> tuple[ModelInfo, ...]:
+    """The models that plugins register, with those that were ``given`` after them, so that they win.
+
+    :raises ConfigError: if one of those given is no :class:`~llmkit.ModelInfo`, or does not say whose it is.
+    """
+    good = [model for models in registered for model in models if isinstance(model, ModelInfo) and model.provider]
+    if wrong := sum(len(list(models)) for models in registered) - len(good):
+        said = "models of plugins are left out: expected ModelInfo with a provider"
+        warnings.warn(f"{wrong} {said}", RuntimeWarning, stacklevel=4)
+    own = listed("models", given, ModelInfo)
+    for model in own:
+        if not model.provider:
+            raise ConfigError(f"models: {model.id!r} names no provider")
+    return (*good, *own)
+
+
+def check_queue(queue: Any) -> Any:
+    """``queue`` if it is a path, a store of tickets, or None.
+
+    :raises ConfigError: if it is something else.
+    """
+    methods = ("put", "claim", "finish", "fail", "give_back", "find", "get", "count", "cancel", "purge")
+    if queue is None or (isinstance(queue, (str, os.PathLike)) and os.fspath(queue)) or all([hasattr(queue, n) for n in methods]):
+        return queue
+    raise ConfigError(f"queue: expected a path, or an object with the methods of a TicketStore, got {shown(queue)}")
 
 
 def check_bundle(path: str) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.errors import LLMError
 from llmkit.face import Face
 from llmkit.finish import drain, finish
 from llmkit.flow.ask import ask
+from llmkit.flow.fallback import ask_with_fallback
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
 from llmkit.values.requests import Prompt, Request
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from llmkit.runtime import Runtime
     from llmkit.streams import Stream
     from llmkit.values.arguments import GenerateOptions
+    from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import Ticket
 
 
 class Client(Face):  # noqa: D101 (the base documents it)
@@ -38,7 +41,28 @@ class Client(Face):  # noqa: D101 (the base documents it)
         :param options: see :class:`~llmkit.values.arguments.GenerateOptions`.
         :raises LLMError: every failure is one.
         """
-        return finish(ask(self._kit, self._chat_call(prompt, options)))
+        return finish(ask_with_fallback(self._kit, self._chat_call(prompt, options)))
+
+    def race(
+        self,
+        prompt: Prompt,
+        *,
+        models: Sequence[str] | None = None,
+        instances: Sequence[str] | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> Completion:
+        """Ask several at once; the first answer wins, and the others are called off.
+
+        :param models: who takes part: 1 to 64 models, each as ``model`` of :meth:`generate`.
+        :param instances: the same by the names of instances, in place of ``models``.
+        :param options: what :meth:`generate` takes, for all of them. Racers turn to no fallback models unless some are given.
+        :returns: the winner's completion; ``attempts`` has the tries of all, a loser's with :class:`~llmkit.CallCancelled`.
+        :raises AllInstancesFailed: if none answers; ``failures`` has every error.
+        :raises LLMError: any other before something was sent.
+        """
+        from llmkit.flow.race import race
+
+        return finish(race(self._kit, self._race_calls(prompt, models, instances, options)))
 
     def stream(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Stream:
         """Ask for an answer in pieces; takes what :meth:`generate` takes.
@@ -54,21 +78,25 @@ class Client(Face):  # noqa: D101 (the base documents it)
         requests: Iterable[Request | Prompt],
         *,
         concurrency: int = 10,
-        progress: Callable[[int, Completion | LLMError], object] | None = None,
+        progress: Callable[[int, Completion | LLMError], object] | bool | Literal["force"] | None = None,
     ) -> list[Completion | LLMError]:
         """Ask many, at most ``concurrency`` at once.
 
-        :param progress: called with the number done so far and the answer that just came.
+        :param progress: a function, called with the number done so far and the answer that just came; or True for a bar on
+            standard error where that is a terminal, ``"force"`` for one in any case.
         :returns: completions, in the order of the requests, with the error in the place of one that failed.
         """
         from llmkit.flow.batch import in_order
+        from llmkit.observe.progress import shown_progress
 
-        return finish(in_order(self._kit, self._request_call, requests, concurrency, progress))
+        with shown_progress(progress, requests) as tell:
+            return finish(in_order(self._kit, self._request_call, requests, concurrency, tell))
 
     def as_completed(
         self, requests: Iterable[Request | Prompt], *, concurrency: int = 10
     ) -> Iterator[tuple[int, Completion | LLMError]]:
-        """As :meth:`batch`, giving (position, answer) as each is done. Takes requests from the iterable only as it goes."""
+        """As :meth:`batch`, giving (position, answer) as each is done. Takes requests from the iterable only as it goes;
+        closing the iterator calls off what still runs."""
         from llmkit.flow.batch import batch
 
         return drain(batch(self._kit, self._request_call, requests, concurrency))
@@ -81,7 +109,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         self,
         texts: str | Sequence[str],
         *,
-        model: str | None = None,
+        model: str | ModelRequest | None = None,
         instance: str | None = None,
         dimensions: int | None = None,
         timeout: float | None = None,
@@ -97,7 +125,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         return finish(ask(self._kit, self._embed_call(texts, model, instance, given)))
 
     def list_models(self, source: str | None = None, *, timeout: float | None = None) -> list[ModelInfo]:
-        """What a vendor or local server offers.
+        """What a vendor or local server offers, with the catalogue's facts where it says nothing.
 
         :param source: an instance's name or a provider's; None asks every instance's vendor once.
         :raises LLMError: every failure is one.
@@ -105,7 +133,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
         from llmkit.flow.models import list_models
 
         call = partial(self._models_call, timeout=timeout)
-        return finish(list_models(self._kit, self._core.model_sources(source), call))
+        return self._with_facts(finish(list_models(self._kit, self._core.model_sources(source), call)))
 
     def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.
@@ -115,6 +143,72 @@ class Client(Face):  # noqa: D101 (the base documents it)
         :raises LLMError: every failure is one.
         """
         return finish(ask(self._kit, self._raw_call(instance, method, path, json, timeout)))
+
+    def queue(
+        self, prompt: Prompt, *, key: str | None = None, delay: float = 0.0, **options: Unpack[GenerateOptions]
+    ) -> Ticket:
+        """Put a call into the queue, to be asked by :meth:`drain_queue`; takes what :meth:`generate` takes. It is on the disk when
+        this returns.
+
+        :param key: a name of your own for the call: however often it is queued under this name, it is stored once.
+        :param delay: seconds before which nobody takes it.
+        :raises InvalidRequestError: if the call holds something that has no JSON form, or ``key`` is another call's.
+        :raises StorageError: if it cannot be stored.
+        """
+        from llmkit.flow.queued import enqueue
+        from llmkit.values.fallbacks import Queue
+
+        return finish(enqueue(self._kit, self._chat_call(prompt, options), Queue(delay), key=key))
+
+    def drain_queue(
+        self, *, concurrency: int = 10, limit: int | None = None, progress: Callable[[int, Ticket], object] | None = None
+    ) -> list[Ticket]:
+        """Ask the calls in the queue that may be asked now, oldest first, at most ``concurrency`` at once, until none is left.
+
+        :param limit: the most tickets to take; None for all.
+        :param progress: called with the number done so far and the ticket as it is then.
+        :returns: each ticket as it is afterwards, oldest first: ``done`` with its ``completion``, ``failed`` with its ``error``, or
+            ``queued`` again for a later time.
+        :raises StorageError: if the queue cannot be read.
+        """
+        from llmkit.flow.queued import drain as drain_tickets
+
+        return finish(drain_tickets(self._kit, self._core.ensured, concurrency, limit, progress))
+
+    def ticket(self, id: str) -> Ticket:
+        """A ticket of the queue as it is now.
+
+        :raises InvalidRequestError: if there is none of that id.
+        """
+        from llmkit.flow.queued import ticket
+
+        return finish(ticket(self._kit, id))
+
+    def tickets(self, status: str | None = None, *, limit: int = 100) -> list[Ticket]:
+        """The latest tickets of the queue, newest first.
+
+        :param status: ``queued``, ``running``, ``done`` or ``failed`` alone.
+        """
+        from llmkit.flow.queued import tickets
+
+        return finish(tickets(self._kit, status, limit))
+
+    def cancel_ticket(self, id: str) -> bool:
+        """Delete a ticket that is queued; False if it is not, or no more."""
+        from llmkit.flow.queued import with_store
+
+        return bool(finish(with_store(self._kit, lambda store: store.cancel(id))))
+
+    def purge_queue(self, *, older_than: float = 0.0, statuses: Sequence[str] = ("done", "failed")) -> int:
+        """Delete tickets that are over.
+
+        :param older_than: seconds since they last changed.
+        :param statuses: which to delete; running ones stay.
+        :returns: how many there were.
+        """
+        from llmkit.flow.queued import purge
+
+        return finish(purge(self._kit, older_than, statuses))
 
     def warm_up(self) -> None:
         """Make a connection to every instance's host ahead of the first call."""

@@ -26,7 +26,10 @@
     ├── NoInstanceAvailable              nothing can serve the call now; ``retry_at`` says when to come back
     ├── QueueFullError                   more than ``max_pending`` calls are waiting
     ├── BudgetExceededError              a budget of money or tokens is used up
-    └── ClientClosedError                the client was closed
+    ├── CallQueued                       the call waits in the queue now; ``ticket`` finds it again
+    ├── StorageError                     a file or database of llmkit's own cannot be read or written
+    ├── ClientClosedError                the client was closed
+    └── CallCancelled                    a try that was called off; found in ``attempts``, never raised
 
 Every error holds its facts as attributes, can be pickled, and holds no key.
 """
@@ -39,6 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from llmkit.values.completion import Attempt, Completion
+    from llmkit.values.tickets import Ticket
 
 
 MOST_SHOWN = 200
@@ -73,6 +77,9 @@ class ErrorCode(str, enum.Enum):
     QUEUE_FULL = "QUEUE_FULL"
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
     CLIENT_CLOSED = "CLIENT_CLOSED"
+    CALL_CANCELLED = "CALL_CANCELLED"
+    CALL_QUEUED = "CALL_QUEUED"
+    STORAGE_ERROR = "STORAGE_ERROR"
 
     def __str__(self) -> str:
         return self.value
@@ -375,3 +382,27 @@ class ClientClosedError(LLMError):
     """The client was closed before or during the call."""
 
     default_code = ErrorCode.CLIENT_CLOSED
+
+
+class CallCancelled(LLMError):
+    """A try that was called off before its answer came: another was quicker, or nobody waits any more. Stands in ``attempts``
+    and is never raised. The vendor may have done and billed the work."""
+
+    default_code = ErrorCode.CALL_CANCELLED
+
+
+class CallQueued(LLMError):
+    """There is no answer now: the call was put into the queue, as ``fallback="queue"`` asks. It is stored for good.
+
+    ``ticket`` is its :class:`~llmkit.values.tickets.Ticket`; what had gone wrong is the ``__cause__``.
+    """
+
+    default_code = ErrorCode.CALL_QUEUED
+    ticket: Ticket | None = None
+
+
+class StorageError(LLMError):
+    """A file or database of llmkit's own cannot be read or written. ``path`` says which."""
+
+    default_code = ErrorCode.STORAGE_ERROR
+    path: str | None = None

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, positive, whole
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
 from llmkit.assembly import Core
-from llmkit.errors import InvalidRequestError, shown
+from llmkit.catalog.client import AboutModels, for_embeddings
+from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.observe.books import Books
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
+from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
     from llmkit.values.budgets import Budget
+    from llmkit.values.fallbacks import FallbackLike, FallbackPlan
+    from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.tickets import TicketStore
 
+_PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
 Self = TypeVar("Self", bound="Face")
 
 
@@ -45,7 +52,7 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face(Books):
+class Face(AboutModels, Books):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -69,14 +76,22 @@ class Face(Books):
     :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
         Default 0.1; None for no limit.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
+    :param fallback: what to do when those cannot either: ``"queue"``, ``"reject"``, or steps of :mod:`llmkit.values.fallbacks`.
+    :param context_fallbacks: models for a prompt that is too long for the call's own.
+    :param refusal_fallbacks: models for a prompt that a vendor's content policy refuses.
+    :param queue: path of the queue's file, or a :class:`~llmkit.values.tickets.TicketStore`. Default ``llmkit/queue.sqlite`` in the
+        user's folder for state (``XDG_STATE_HOME``, else ``~/.local/state``).
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
     :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
     :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
     :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
     :param default_model: the model of calls that name none.
+    :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
+        never.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
     :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
+    :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
     """
@@ -106,12 +121,18 @@ class Face(Books):
         breaker: bool | BreakerSettings | None = True,
         retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
+        fallback: FallbackLike | None = None,
+        context_fallbacks: Sequence[str] | None = None,
+        refusal_fallbacks: Sequence[str] | None = None,
+        queue: str | Path | TicketStore | None = None,
         proxy: str | None = None,
         pool_size: int | None = None,
         verify: bool | str = True,
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
+        hedge: HedgeLike | None = None,
         plugins: Iterable[Any] | None = None,
+        models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
         budget: Budget | Iterable[Budget] | None = None,
         usage_db: str | os.PathLike[str] | None = None,
@@ -140,15 +161,19 @@ class Face(Books):
             breaker=breaker,
             retry_budget=retry_budget,
             fallbacks=fallbacks,
+            plan={"fallback": fallback, "context_fallbacks": context_fallbacks, "refusal_fallbacks": refusal_fallbacks},
+            queue=queue,
             proxy=proxy,
             pool_size=pool_size,
             verify=verify,
             on_unsupported=on_unsupported,
             default_model=default_model,
+            hedge=hedge,
             plugins=plugins,
             environ=environ,
             budget=budget,
             usage_db=usage_db,
+            models=models,
         )
         self._join(core)
 
@@ -163,6 +188,8 @@ class Face(Books):
             "fallbacks": core.fallbacks,
             "timeouts": core.timeouts,
             "on_unsupported": core.on_unsupported,
+            "hedge": core.hedge,
+            "plan": core.plan,
         }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
@@ -313,7 +340,27 @@ class Face(Books):
             options=call_options(given),
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
+            hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
+            plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
+
+    def _plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
+        try:
+            return self._core.make_plan(given)
+        except ConfigError as problem:
+            said = problem.message
+        raise InvalidRequestError(said)
+
+    def _race_calls(
+        self, prompt: Prompt, models: Sequence[str] | None, instances: Sequence[str] | None, given: Mapping[str, Any]
+    ) -> list[ChatCall]:
+        """One call for each racer. They share what was given, and turn to no fallback model unless the call names some, since
+        others run already."""
+        name, racers = check_race(models, instances, given)
+        if name == "instance":
+            for racer in racers:
+                self._core.router.route(racer)
+        return [self._chat_call(prompt, {"fallbacks": (), "hedge": False, **given, name: racer}) for racer in racers]
 
     def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
         core = self._core
@@ -325,7 +372,7 @@ class Face(Books):
         return self._chat_call(request, {})
 
     def _embed_call(
-        self, texts: str | Sequence[str], model: str | None, instance: str | None, given: Mapping[str, Any]
+        self, texts: str | Sequence[str], model: str | ModelRequest | None, instance: str | None, given: Mapping[str, Any]
     ) -> EmbedCall:
         check_embed({"model": model, "instance": instance, **given})
         listed = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Sequence) else ()
@@ -334,7 +381,7 @@ class Face(Books):
         if model is None and instance is None:
             model = self._core.default_model
         if model is not None:
-            model = self._core.ensure(model)
+            model = for_embeddings(self._core.ensure(model))
         return EmbedCall(
             deadline=self._deadline(given.get("timeout")),
             model=model,

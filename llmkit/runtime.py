@@ -6,7 +6,7 @@ coroutines and never suspends, so that :func:`llmkit.finish.finish` can run a fl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -41,6 +41,33 @@ class Waiter(Protocol):
 
     def wake(self) -> None:
         """Let the call go on. May be called from any thread, under a lock, more than once, and after the call has gone."""
+
+
+class Cancelled(BaseException):
+    """The work was called off: what ``asyncio.CancelledError`` is to tasks, for work that no event loop runs. No error of the
+    call's, so nothing retries or answers it."""
+
+
+class Group(Protocol):
+    """Coroutines that run side by side, each in a copy of the context of whoever starts it. Whoever makes one calls :meth:`aclose`,
+    however things end."""
+
+    def start(self, tag: Any, work: Coroutine[Any, Any, Any]) -> None:
+        """Let ``work`` begin.
+
+        :param tag: what tells its result from the others'.
+        """
+
+    async def next(self, seconds: float | None = None) -> tuple[Any, Any] | None:
+        """(tag, result) of the next to end; None if none has ended after ``seconds``, or if nothing runs.
+
+        :param seconds: how long to wait; 0 asks without waiting, None waits as long as it takes.
+        :raises BaseException: what the work raised.
+        """
+
+    async def aclose(self) -> list[tuple[Any, Any]]:
+        """Call off what still runs, see it end (within a quarter of a second where threads run it), and give the results of what
+        had ended well and was not taken. May be called twice."""
 
 
 class Runtime(Protocol):
@@ -89,9 +116,12 @@ class Runtime(Protocol):
 
     def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
-    ) -> AsyncIterator[tuple[int, R]]:
+    ) -> AsyncGenerator[tuple[int, R], None]:
         """Run ``work`` over ``items``, at most ``concurrency`` at once, and give (position, result) as each is done. Takes the
-        next item only when there is room, so an endless iterable is fine."""
+        next item only when there is room, so an endless iterable is fine. Closing it calls off what still runs."""
+
+    def group(self) -> Group:
+        """A new group of coroutines, without any in it."""
 
     async def run(self, work: Callable[..., T], *given: Any) -> T:
         """Run a plain function that blocks (a file, a database) where it holds nobody up, and give what it returns.

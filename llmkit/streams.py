@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from types import TracebackType
 
 from llmkit.finish import drain, finish
+from llmkit.flow.fallback import open_with_fallback
 from llmkit.flow.kit import Kit
-from llmkit.flow.stream import OpenStream, close_stream, open_stream, read_stream
+from llmkit.flow.stream import OpenStream, close_stream, read_stream
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import Event
@@ -44,7 +45,7 @@ class Stream(_StreamFace):
 
     def _open(self) -> Iterator[Event]:
         if self._events is None:
-            self._opened = finish(open_stream(self._kit, self._call))
+            self._opened = finish(open_with_fallback(self._kit, self._call))
             self._events = _one_by_one(drain(read_stream(self._kit, self._opened)))
         return self._events
 
@@ -100,7 +101,7 @@ class AsyncStream(_StreamFace):
 
     async def _open(self) -> AsyncGenerator[Event, None]:
         if self._events is None:
-            self._opened = await open_stream(self._kit, self._call)
+            self._opened = await open_with_fallback(self._kit, self._call)
             self._events = _one_by_one_async(read_stream(self._kit, self._opened))
         return self._events
 

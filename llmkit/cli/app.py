@@ -16,7 +16,7 @@ from llmkit.cli.output import complain, drop_output
 from llmkit.cli.state import State
 from llmkit.errors import ConfigError, LLMError
 
-COMMANDS = ("chat", "config", "demo", "generate", "models", "plugins", "simulate", "usage")
+COMMANDS = ("chat", "config", "demo", "generate", "models", "plugins", "queue", "simulate", "usage")
 
 
 class ReaderGone(Exception):
@@ -78,6 +78,7 @@ def _program() -> Program:
         llmkit generate -m openai/gpt-4o-mini "Hi"    ask one question
         llmkit chat -m anthropic/claude-haiku-4-5     talk
         llmkit models openai                          what a vendor offers
+        llmkit queue drain                            answer what was put into the queue
 
         Keys come from the environment (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...) or from a configuration file (-c FILE).
 

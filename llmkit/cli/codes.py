@@ -8,6 +8,7 @@ from llmkit.errors import (
     AllInstancesFailed,
     AuthenticationError,
     BudgetExceededError,
+    CallQueued,
     ConfigError,
     InvalidRequestError,
     LLMError,
@@ -57,6 +58,7 @@ _CODES: tuple[tuple[type[LLMError], ExitCode], ...] = (
     (NetworkError, ExitCode.LATER),
     (NoInstanceAvailable, ExitCode.LATER),
     (QueueFullError, ExitCode.LATER),
+    (CallQueued, ExitCode.LATER),
 )
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _SHOWN = (
     "strategy", "retries", "retry_initial_delay", "retry_max_delay", "retry_exponential_base", "timeout", "max_wait",
-    "unavailable", "max_pending", "fallbacks", "pool_size", "on_unsupported", "plugins", "default_model", "usage_db",
+    "unavailable", "max_pending", "fallbacks", "context_fallbacks", "refusal_fallbacks", "queue", "pool_size", "on_unsupported",
+    "plugins", "default_model", "usage_db",
 )  # fmt: skip
 """Settings that are shown where they are set. The proxy is not: its URL may hold a password."""
 
@@ -70,6 +71,8 @@ def _complain(file: str, problem: Any, as_json: bool) -> int:
 def _document(file: str, settings: Settings, client: Client) -> dict[str, Any]:
     labels = {health.name: [key.label for key in health.keys] for health in client.health()}
     shown = {name: value for name, value in settings.to_kwargs().items() if name in _SHOWN}
+    if settings.fallback:
+        shown["fallback"] = [step.type for step in settings.fallback]
     return {
         "file": file,
         "ok": True,

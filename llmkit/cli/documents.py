@@ -7,6 +7,8 @@ from typing import Any
 from llmkit.errors import LLMError
 from llmkit.values.completion import Attempt, Completion, ModelInfo
 from llmkit.values.events import Event
+from llmkit.values.price import RATES, Price
+from llmkit.values.tickets import Ticket
 from llmkit.values.usage import Usage
 
 
@@ -28,6 +30,8 @@ def completion_document(completion: Completion) -> dict[str, Any]:
         "cost": None if completion.cost is None else str(completion.cost),
         "seconds": None if timing is None else round(timing.total, 4),
         "seconds_to_first_event": None if timing is None or timing.first_event is None else round(timing.first_event, 4),
+        "dropped": list(completion.dropped),
+        "fallback": completion.fallback,
         "attempts": [attempt_document(attempt) for attempt in completion.attempts],
     }
 
@@ -62,9 +66,43 @@ def error_document(error: LLMError) -> dict[str, Any]:
     return facts
 
 
+def ticket_document(ticket: Ticket) -> dict[str, Any]:
+    """A call in the queue. Times are Unix times."""
+    names = ("id", "key", "created", "changed", "not_before", "attempts", "max_attempts", "maybe_sent_before", "why")
+    call = ticket.call
+    return {
+        "status": str(ticket.status),
+        **{name: getattr(ticket, name) for name in names},
+        "model": None if call is None else call.model,
+        "task": None if call is None else call.task,
+        "tags": [] if call is None else list(call.tags),
+        "completion": None if ticket.completion is None else completion_document(ticket.completion),
+        "error": None if ticket.error is None else error_document(ticket.error),
+    }
+
+
 def model_document(model: ModelInfo) -> dict[str, Any]:
-    """A model that a vendor offers."""
-    return {name: getattr(model, name) for name in ("id", "provider", "name", "context_window", "max_output_tokens")}
+    """A model that a vendor offers, with what is known of it; prices in US dollars per million tokens."""
+    return {
+        **{name: getattr(model, name) for name in ("id", "provider", "name", "context_window", "max_output_tokens")},
+        "capabilities": None if model.capabilities is None else sorted(model.capabilities),
+        "category": model.category,
+        "price": None if model.price is None else price_document(model.price),
+        "released": None if model.released is None else model.released.isoformat(),
+        "retires": None if model.retires is None else model.retires.isoformat(),
+        "tokenizer": model.tokenizer,
+        "note": model.note,
+    }
+
+
+def price_document(price: Price) -> dict[str, Any]:
+    """A price: what is known of it, in US dollars per million tokens."""
+    document: dict[str, Any] = {name: amount / 1e6 for name in RATES if (amount := getattr(price, name)) is not None}
+    if price.tiers:
+        document["tiers"] = {str(tier.above): price_document(tier.price) for tier in price.tiers}
+    if price.besides is not None:
+        document["besides"] = price.besides
+    return document
 
 
 def event_document(event: Event) -> dict[str, Any]:

@@ -130,7 +130,9 @@ def _end(answer: Completion) -> None:
     if answer.finish_reason in ("length", "content_filter", "error"):
         reasons = {"length": "at the limit of tokens", "content_filter": "at the vendor's content filter", "error": "with an error"}
         complain(f"the answer ends {reasons[answer.finish_reason]}", "warning")
-    if answer.dropped:
+    if answer.fallback:
+        complain(f"the answer comes from a fallback: {answer.fallback}", "warning")
+    if answer.dropped and answer.fallback is None:
         complain(f"left out, because the vendor has no such parameter: {', '.join(answer.dropped)}", "warning")
     if watched() and sys.stderr.isatty():
         used = "" if answer.usage is None else f"  {answer.usage.total_tokens} tokens"

@@ -1,4 +1,4 @@
-"""``llmkit models``: what vendors offer."""
+"""``llmkit models``: what vendors offer, and what the catalogue knows."""
 
 from __future__ import annotations
 
@@ -21,28 +21,73 @@ if TYPE_CHECKING:
 @config_option
 @json_option
 @click.option("--timeout", type=float, metavar="SECONDS", help="For each vendor. Default 30.", default=30.0)
+@click.option("--catalog", "known", is_flag=True, help="List what the catalogue knows; nobody is asked.")
+@click.option("--can", multiple=True, metavar="WORD", help="Only models with this capability, such as tools; may be repeated.")
+@click.option("--category", metavar="WORD", help="Only fast, balanced or quality models.")
+@click.option("--min-context", type=int, metavar="TOKENS", help="Only models that read at least so much.")
+@click.option("--order", metavar="WORD", help="cheapest, fastest or quality first.")
 @debug_option
-def command(source: str | None, config: str | None, as_json: bool, timeout: float) -> int:
-    """List the models that vendors offer.
+def command(
+    source: str | None,
+    config: str | None,
+    as_json: bool,
+    timeout: float,
+    known: bool,
+    can: tuple[str, ...],
+    category: str | None,
+    min_context: int | None,
+    order: str | None,
+) -> int:
+    """List the models that vendors offer, with context windows, prices in US dollars per million tokens, and what they can do.
 
     Without a name: those of every instance of the configuration, or, without one, of every vendor whose key is in the
     environment. Local servers (ollama, lmstudio, vllm) are asked when they are named. A vendor that fails is reported, and
-    the others are listed all the same.
+    the others are listed all the same. With --catalog nobody is asked: the models are those that llmkit knows and that are not
+    retired, of one provider or of all.
     """
-    with make_client(config, None, need_model=False) as client:
-        found, code = _ask(client, [source] if source is not None else _sources(client), timeout, alone=source is not None)
+    from llmkit.catalog.select import list_available_models
+    from llmkit.values.model_requests import ModelRequest, listed
+
+    code: int = ExitCode.OK
+    if known:
+        provider = None if source is None else _provider(source)
+        found = list_available_models(can, min_context, provider, category, order=order)
+    else:
+        wanted = ModelRequest(capabilities=frozenset(can), min_context=min_context, category=category, any_kind=True)
+        with make_client(config, None, need_model=False) as client:
+            found, code = _ask(client, [source] if source is not None else _sources(client), timeout, alone=source is not None)
+        found = listed(wanted, [(model, model) for model in found], order)
+    _print(found, as_json)
+    return code
+
+
+def _provider(source: str) -> str:
+    from llmkit.plugins.registry import REGISTRY
+
+    return REGISTRY.get(source).name
+
+
+def _print(found: list[ModelInfo], as_json: bool) -> None:
     if as_json:
         from llmkit.cli.documents import model_document
 
         write_json([model_document(model) for model in found])
     elif watched():
-        columns = ["model", "name", "context window", "most output"]
-        rows = [[_full(model), model.name, model.context_window, model.max_output_tokens] for model in found]
-        table(columns, rows, columns[2:])
+        columns = ["model", "context", "output", "$ in", "$ out", "kind", "can"]
+        table(columns, [_row(model) for model in found], columns[1:5])
     else:
         for model in found:
             line(_full(model))
-    return code
+
+
+_SHOWN = ("tools", "vision", "audio", "json_schema", "reasoning", "embeddings")
+
+
+def _row(model: ModelInfo) -> list[object]:
+    can = "" if model.capabilities is None else " ".join([word for word in _SHOWN if word in model.capabilities])
+    price = model.price
+    rates = [None, None] if price is None else [None if rate is None else f"{rate / 1e6:g}" for rate in (price.input, price.output)]
+    return [_full(model), model.context_window, model.max_output_tokens, *rates, model.category, can]
 
 
 def _sources(client: Client) -> list[str]:

@@ -14,6 +14,7 @@ from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, listed
 from llmkit.errors import ConfigError
 from llmkit.values.budgets import MODES, PER, Budget
+from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
 
 
@@ -58,6 +59,14 @@ def _plain(value: Any) -> bool:
     return isinstance(value, (str, bool)) or _number(value)
 
 
+def _hedge(value: Any) -> bool:
+    try:
+        make_hedge(value)
+    except ConfigError:
+        return False
+    return value is not None
+
+
 def one_of(*words: str) -> Kind:
     """One of a few words."""
     return Kind(f"one of {', '.join(words)}", lambda value: isinstance(value, str) and value in words, words)
@@ -77,11 +86,18 @@ WHOLE = Kind("a whole number", _whole)
 COUNT = Kind("a whole number of at least 0", lambda value: _whole(value) and value >= 0)
 AT_LEAST_ONE = Kind("a whole number of at least 1", lambda value: _whole(value) and value >= 1)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
+FLAG_OR_TABLE = Kind("true, false or a table", lambda value: isinstance(value, (bool, dict)))
+SHARE_OR_FALSE = Kind("a number from 0 to 1, or false", lambda value: value is False or SHARE.accepts(value))
 FLAG_OR_TEXT = Kind("true, false or a path", lambda value: isinstance(value, (bool, str)) and value != "")
-MONEY = Kind("an amount above 0, as a number or as text", lambda value: _text(value) or POSITIVE.accepts(value))
-TEXT_OR_WHOLE = Kind("a word or whole seconds", lambda value: _text(value) or AT_LEAST_ONE.accepts(value))
+HEDGE = Kind("seconds above 0, a percentile such as \"p95\", false, or a table of delay and max_extra", _hedge)
 TABLE = Kind("a table", lambda value: isinstance(value, dict))
 TABLES = Kind("an array of tables", lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value))
+STEPS = Kind(
+    'queue, reject, a table with a type, or an array of them',
+    lambda value: _text(value) or isinstance(value, dict) or (isinstance(value, list) and bool(value)),
+)
+MONEY = Kind("an amount above 0, as a number or as text", lambda value: _text(value) or POSITIVE.accepts(value))
+TEXT_OR_WHOLE = Kind("a word or whole seconds", lambda value: _text(value) or AT_LEAST_ONE.accepts(value))
 TABLE_OR_TABLES = Kind("a table or an array of tables", lambda value: TABLE.accepts(value) or TABLES.accepts(value))
 HEADERS = Kind(
     "a table of strings", lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
@@ -100,6 +116,10 @@ OPTIONS: Mapping[str, Kind] = {
     "tool_choice": TEXT,
     "response_format": one_of("json"),
     "extra": JSON_TABLE,
+}
+BREAKER: Mapping[str, Kind] = {
+    **dict.fromkeys(("failures", "least"), AT_LEAST_ONE),
+    **dict.fromkeys(("share", "window", "open", "longest"), POSITIVE),
 }
 TIMEOUTS: Mapping[str, Kind] = {field.name: POSITIVE for field in attrs.fields(Timeouts)}
 

@@ -9,6 +9,8 @@ import attrs
 
 from llmkit.policy.strategies import ALIASES
 from llmkit.values.budgets import Budget
+from llmkit.values.completion import ModelInfo
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 
 UNAVAILABLE = ("wait", "fail")
@@ -80,8 +82,25 @@ class Settings:
     """``wait`` or ``fail``: what a call does while no instance can serve it."""
     max_pending: int | None = None
     """Calls that may wait at once."""
+    rpm: int | None = None
+    """Requests in any 60 seconds, over all instances; the next three: tokens, and both in any 24 hours."""
+    tpm: int | None = None
+    rpd: int | None = None
+    tpd: int | None = None
+    breaker: Any = True
+    """True, False, or :class:`~llmkit.BreakerSettings`: when instances that keep failing are left alone."""
+    retry_budget: float | None = 0.1
+    """Retries that go back to the same instance, as a share of its calls; False or None for no limit."""
     fallbacks: tuple[str, ...] = ()
     """Models (``provider/model``) or instance names to try, in order, when the chosen model fails."""
+    fallback: tuple[Any, ...] = ()
+    """The steps of :mod:`llmkit.values.fallbacks` to take when those fail too."""
+    context_fallbacks: tuple[str, ...] = ()
+    """Models for a prompt that is too long for the call's own."""
+    refusal_fallbacks: tuple[str, ...] = ()
+    """Models for a prompt that a vendor's content policy refuses."""
+    queue: str | None = None
+    """Path of the queue's file."""
     proxy: str | None = attrs.field(default=None, repr=_masked)
     """``env`` for the environment's, ``none``, or the URL of an HTTP proxy, which may hold a password."""
     pool_size: int | None = None
@@ -90,10 +109,14 @@ class Settings:
     """False switches the check of certificates off; text is the path of a CA bundle."""
     on_unsupported: str | None = None
     """``error``, ``warn`` or ``drop``."""
+    hedge: Hedge | None = None
+    """When late calls are doubled; None for never."""
     plugins: tuple[str, ...] | None = None
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None
     """The model of calls that name none, as ``provider/model``."""
+    models: tuple[ModelInfo, ...] = ()
+    """Facts about models, over the catalogue's."""
     budget: tuple[Budget, ...] = ()
     """What may be spent."""
     usage_db: str | None = None

@@ -14,6 +14,7 @@ import attrs
 from llmkit.catalog import provider_for, provider_name, split_model
 from llmkit.config import checks
 from llmkit.config.checks import read, reference
+from llmkit.config.fallbacks import read_steps, step_models
 from llmkit.config.keys import split_keys
 from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, hidden, nearest
@@ -29,6 +30,7 @@ from llmkit.config.settings import (
 from llmkit.errors import ConfigError, LLMError
 from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
+from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import LIMITS, Instance, Task, Timeouts, check_url
 
 TOP: Mapping[str, checks.Kind] = {
@@ -39,6 +41,7 @@ TOP: Mapping[str, checks.Kind] = {
     "llm_client": checks.TABLE,
     "executors": checks.TABLE,
     "logging": checks.TABLE,
+    "models": checks.TABLE,
 }
 SETTINGS: Mapping[str, checks.Kind] = {
     "strategy": checks.TEXT,
@@ -52,17 +55,25 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "max_wait": checks.POSITIVE,
     "unavailable": checks.one_of(*UNAVAILABLE),
     "max_pending": checks.AT_LEAST_ONE,
+    **dict.fromkeys(("rpm", "tpm", "rpd", "tpd"), checks.AT_LEAST_ONE),
+    "breaker": checks.FLAG_OR_TABLE,
+    "retry_budget": checks.SHARE_OR_FALSE,
     "fallbacks": checks.TEXTS,
+    "fallback": checks.STEPS,
+    "context_fallbacks": checks.TEXTS,
+    "refusal_fallbacks": checks.TEXTS,
+    "queue": checks.TEXT,
     "proxy": checks.TEXT,
     "pool_size": checks.AT_LEAST_ONE,
     "verify": checks.FLAG_OR_TEXT,
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
+    "hedge": checks.HEDGE,
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
     "budget": checks.TABLE_OR_TABLES,
     "usage_db": checks.TEXT,
 }
-LATER = ("cache", "retry_budget", "debug_folder")
+LATER = ("cache", "debug_folder")
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -74,6 +85,7 @@ INSTANCE: Mapping[str, checks.Kind] = {
     "name": checks.TEXT,
     "tasks": checks.TEXTS,
     "weight": checks.POSITIVE,
+    "priority": checks.WHOLE,
     **dict.fromkeys(LIMITS, checks.AT_LEAST_ONE),
     "max_concurrency": checks.AT_LEAST_ONE,
     "max_concurrency_per_key": checks.AT_LEAST_ONE,
@@ -152,6 +164,10 @@ class Reader:
             self._executors(("executors",), tables["executors"], fields)
         if "logging" in tables:
             fields["logging"] = self._logging(("logging",), tables["logging"])
+        if "models" in tables:
+            from llmkit.config.models import read_models
+
+            fields["models"] = read_models(self.problems, tables["models"], self.known)
         self._fallbacks(fields)
         return Settings(instances=tuple(self.instances), tasks=tuple(self.tasks.values()), ignored=tuple(self.ignored), **fields)
 
@@ -169,8 +185,14 @@ class Reader:
         self.plugins = tuple(good["plugins"]) if "plugins" in good else None
         if "strategy" in good:
             good["strategy"] = self._strategy((*path, "strategy"), good["strategy"])
+        if isinstance(good.get("breaker"), dict):
+            from llmkit.values.breaker import BreakerSettings
+
+            good["breaker"] = BreakerSettings(**read(self.problems, (*path, "breaker"), good["breaker"], checks.BREAKER))
         if "timeouts" in good:
             good["timeouts"] = Timeouts(**read(self.problems, (*path, "timeouts"), good["timeouts"], checks.TIMEOUTS))
+        if "hedge" in good:
+            good["hedge"] = make_hedge(good["hedge"])
         if good.get("proxy", "env") not in ("env", "none"):
             self._url((*path, "proxy"), good["proxy"])
         if "retries" in given and "max_retries" in given:
@@ -182,9 +204,11 @@ class Reader:
         first, last = good.get("retry_initial_delay"), good.get("retry_max_delay")
         if first is not None and last is not None and first > last:
             self.problems.add((*path, "retry_initial_delay"), "expected at most retry_max_delay")
-        for name in ("fallbacks", "plugins"):
+        for name in ("fallbacks", "context_fallbacks", "refusal_fallbacks", "plugins"):
             if name in good:
                 good[name] = tuple(good[name])
+        if "fallback" in good:
+            good["fallback"] = read_steps(self.problems, (*path, "fallback"), good["fallback"])
         if "budget" in good:
             good["budget"] = checks.read_budgets(self.problems, (*path, "budget"), good["budget"])
         return good
@@ -356,6 +380,11 @@ class Reader:
             self._model(path, name)
         if default is not None:
             self._model(("settings", "default_model"), default)
+        for key in ("context_fallbacks", "refusal_fallbacks"):
+            for number, name in enumerate(fields.get(key, ())):
+                self._model(("settings", key, number), name)
+        for name in step_models(fields.get("fallback", ())):
+            self._model(("settings", "fallback"), name)
 
     def _whole_name(self, name: str) -> str:
         """``provider/model`` for every spelling of a model; an instance's name as it is."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from llmkit.errors import LLMError
+from llmkit.errors import LLMError, StreamInterrupted
 from llmkit.flow.attempt import decoded, prepared, stamp
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -12,6 +13,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion, Embeddings
+from llmkit.values.hedging import Hedge
 from llmkit.values.options import NO_OPTIONS
 from llmkit.wire.json import parse_answer
 
@@ -21,9 +23,10 @@ CONNECT, ATTEMPT = 5.0, 600.0
 """Seconds, where a call's timeouts say nothing: :data:`~llmkit.values.instances.DEFAULT_TIMEOUTS`."""
 
 
-async def ask(kit: Kit, call: Call[R]) -> R:
+async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     """Answer one call.
 
+    :param trail: where to write down its tries, for whoever wants to see them however it ends.
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
     attempt: Any = _attempt
@@ -31,15 +34,22 @@ async def ask(kit: Kit, call: Call[R]) -> R:
         from llmkit.flow.budgeted import budgeted
 
         call, attempt = budgeted(kit, kit.budgets, call, attempt)
-    trail = Trail(call, kit.runtime.now())
+    trail = trail or Trail(call, kit.runtime.now())
+    trail.call = call
     try:
-        answer: R = await failover(kit, trail, attempt)
+        answer: R = await failover(kit, trail, attempt if call.hedge is None else _hedged(call.hedge, attempt))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
     if kit.hooks.answer:
         kit.hooks.answer(call=call, answer=answer)
     return answer
+
+
+def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
+    from llmkit.flow.hedge import hedging  # few calls are hedged
+
+    return hedging(hedge, attempt)
 
 
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
@@ -58,7 +68,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
         kit.hooks.attempt(call=call, attempt=attempt)
     if isinstance(answer, (Completion, Embeddings)):
         stamp(answer, route, trail, now, reply.headers)
-        if dropped or (isinstance(call, ChatCall) and call.options is not NO_OPTIONS):
+        if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)
         kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)
     return answer
@@ -66,13 +76,17 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
 
 def finished(call: Call[Any], answer: Any, dropped: tuple[str, ...]) -> None:
     """Write on a completion what was left out, and its JSON where a shape was asked for."""
+    if isinstance(call, ChatCall):
+        if call.plan is not None:
+            dropped = (*call.plan.dropped, *dropped)
+            object.__setattr__(answer, "fallback", call.plan.said)
+        if call.options.response_format is not None:
+            object.__setattr__(answer, "parsed", parse_answer(answer.text))
     if dropped:
         object.__setattr__(answer, "dropped", dropped)
-    if isinstance(call, ChatCall) and call.options.response_format is not None:
-        object.__setattr__(answer, "parsed", parse_answer(answer.text))
 
 
 def tell_error(kit: Kit, call: Call[Any], error: LLMError) -> None:
-    """Tell the hooks that a call failed for good."""
-    if kit.hooks.error:
+    """Tell the hooks that a call failed for good; one that may fall back has not failed yet, unless its stream broke."""
+    if kit.hooks.error and (getattr(call, "plan", None) is None or isinstance(error, StreamInterrupted)):
         kit.hooks.error(call=call, error=error)

@@ -179,7 +179,8 @@ def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
 
 
 def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, first_event: float | None = None) -> None:
-    """Write on an answer that nobody has seen yet how it was got; it is frozen from here on."""
+    """Write on an answer that nobody has seen yet how it was got; it is frozen from here on. What it cost is found when it is
+    read."""
     fields = answer.__dict__
     fields["provider"] = route.instance.provider
     fields["instance"] = route.name
@@ -187,3 +188,6 @@ def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, fir
     fields["request_id"] = request_id(headers)
     fields["attempts"] = tuple(trail.attempts)
     fields["timing"] = trusted(Timing, {"total": now - trail.started, "queued": trail.queued, "first_event": first_event})
+    fields["_pricer"] = route.pricer
+    if fields.get("cost") is None:
+        fields.pop("cost", None)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from llmkit.errors import InvalidRequestError, LLMError, shown
-from llmkit.flow.ask import ask
+from llmkit.flow.fallback import ask_with_fallback
 from llmkit.flow.kit import Kit
-from llmkit.values.calls import Call
+from llmkit.values.calls import ChatCall
 
 T = TypeVar("T")
 
 
 async def batch(
-    kit: Kit, call: Callable[[T], Call[Any]], items: Iterable[T], concurrency: int
+    kit: Kit, call: Callable[[T], ChatCall], items: Iterable[T], concurrency: int
 ) -> AsyncGenerator[tuple[int, Any], None]:
     """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
-    for it, so memory does not grow with their number.
+    for it, so memory does not grow with their number. Closing it calls off what still runs.
 
     :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1.
     """
@@ -26,17 +27,18 @@ async def batch(
 
     async def work(item: T) -> Any:
         try:
-            return await ask(kit, call(item))
+            return await ask_with_fallback(kit, call(item))
         except LLMError as error:
             return error
 
-    async for position, answer in kit.runtime.each(work, items, concurrency):
-        yield position, answer
+    async with aclosing(kit.runtime.each(work, items, concurrency)) as answers:
+        async for position, answer in answers:
+            yield position, answer
 
 
 async def in_order(
     kit: Kit,
-    call: Callable[[T], Call[Any]],
+    call: Callable[[T], ChatCall],
     items: Iterable[T],
     concurrency: int,
     progress: Callable[[int, Any], object] | None = None,
@@ -46,8 +48,9 @@ async def in_order(
     :param progress: called with the number of calls done so far and the answer that just came.
     """
     answers: dict[int, Any] = {}
-    async for position, answer in batch(kit, call, items, concurrency):
-        answers[position] = answer
-        if progress is not None:
-            progress(len(answers), answer)
+    async with aclosing(batch(kit, call, items, concurrency)) as found:
+        async for position, answer in found:
+            answers[position] = answer
+            if progress is not None:
+                progress(len(answers), answer)
     return [answers[position] for position in range(len(answers))]

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from llmkit.errors import LLMError
 from llmkit.flow.attempt import bare, timed_out
+from llmkit.flow.ended import called_off
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
@@ -43,7 +44,7 @@ async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease]
         except LLMError as error:
             failure = bare(error, lease)
         except BaseException:
-            kit.router.release(lease, runtime.now())
+            called_off(kit, trail, lease)
             raise
         failed = lease
         now = runtime.now()

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
     from llmkit.policy.budgets import Budgets
+    from llmkit.policy.hedging import Hedging
     from llmkit.policy.router import Router
     from llmkit.runtime import Runtime
+    from llmkit.values.tickets import TicketStore
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -29,4 +31,8 @@ class Kit:
     """What to do when nothing can serve a call now."""
     max_wait: float = 60.0
     """The longest wait, in seconds, for a key or an instance that rests."""
-    budgets: Budgets | None = None
+    tickets: Callable[[], TicketStore] | None = None
+    """The queue for calls that are to be answered later; opened by whoever needs it."""
+    budgets: Budgets | None = attrs.field(default=None, kw_only=True)
+    hedging: Callable[[], Hedging] = attrs.field(kw_only=True)
+    """The client's account of doubled calls, made when the first call is hedged."""

@@ -7,7 +7,7 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,6 +24,7 @@ from llmkit.runtime import Body
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS
 from llmkit.values.usage import Usage
 from llmkit.wire.body import MOST_BODY
@@ -84,10 +85,16 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
         asked, attempt = budgeted(kit, kit.budgets, call, attempt)
     trail = Trail(asked, kit.runtime.now())
     try:
-        return await failover(kit, trail, attempt)
+        return await failover(kit, trail, attempt if call.hedge is None else _hedged(call.hedge, attempt))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
+
+
+def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
+    from llmkit.flow.hedge import hedging  # few calls are hedged
+
+    return hedging(hedge, attempt, close_stream)
 
 
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:

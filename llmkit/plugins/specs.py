@@ -66,7 +66,8 @@ def llmkit_error(call: Call[Any], error: LLMError) -> None:
 
 @hookspec
 def llmkit_register_models() -> Sequence[ModelInfo]:  # type: ignore[empty-body]
-    """Models to add to the catalogue. Asked once, when a client is made; this version has no use for them yet."""
+    """Models to add to the client's catalogue, each with its ``provider``: new ones, or facts, such as a price, over those of a
+    model that it knows. Asked once, when a client is made; what the user's own configuration says goes before."""
 
 
 @hookspec

@@ -16,7 +16,10 @@ import attrs
 
 if TYPE_CHECKING:
     from llmkit.policy.routes import Route
+    from llmkit.values.completion import ModelInfo
 
+Facts = Callable[[str, str], "ModelInfo | None"]
+"""What is known of a provider's model."""
 Fit = Callable[["Route"], bool]
 """Whether an instance will do for one particular call, which may have tried it already."""
 
@@ -58,7 +61,10 @@ class Group:
     :param make: makes the index, given the group.
     """
 
-    def __init__(self, routes: Iterable[Route], make: Callable[[Group], Index]) -> None:
+    def __init__(
+        self, routes: Iterable[Route], make: Callable[[Group], Index], facts: Facts = lambda provider, model: None
+    ) -> None:
+        self.facts = facts
         self.routes = list(routes)
         self.later: list[tuple[float, int, Seat]] = []
         self._order = 0

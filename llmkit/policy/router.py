@@ -17,7 +17,7 @@ from llmkit.errors import ConfigError, LLMError, did_you_mean, shown
 from llmkit.policy.allowance import LOOK_AGAIN, Estimator, learn, settle
 from llmkit.policy.breaker import CLOSED, Breaker, is_fault
 from llmkit.policy.candidates import find
-from llmkit.policy.indexes import Fit, Group
+from llmkit.policy.indexes import Facts, Fit, Group
 from llmkit.policy.keys import Key, KeyState
 from llmkit.policy.lines import Lines
 from llmkit.policy.reasons import why_not
@@ -44,6 +44,7 @@ class Router:
 
     :param limiter: limits on requests and tokens over all instances.
     :param breaker: when instances that keep failing are left alone; None for never, True for the defaults.
+    :param facts: what is known of a provider's model.
     :param retry_budget: see :class:`~llmkit.policy.retry_budget.RetryBudget`; None for no limit.
     """
 
@@ -55,8 +56,10 @@ class Router:
         limiter: Limiter | None = None,
         breaker: BreakerSettings | Literal[True] | None = None,
         retry_budget: float | None = None,
+        facts: Facts = lambda provider, model: None,
     ) -> None:
         self._strategy = strategy
+        self._facts = facts
         self._breaker = breaker
         self._retry_budget = retry_budget
         self.tasks: dict[str, Task] = {}
@@ -332,7 +335,7 @@ class Router:
             self._changed()
         if call.instance is not None:
             self._named(call.instance)
-        tiers = find(self._routes, self.tasks, call)
+        tiers = find(self._routes, self.tasks, call, self._facts)
         plan = Plan([self._group(routes) for routes in tiers])
         self._plans[(call.instance, call.model, call.task, call.fallbacks)] = plan
         return plan
@@ -341,7 +344,7 @@ class Router:
         names = tuple([route.position for route in routes])
         group = self._groups.get(names)
         if group is None:
-            group = self._groups[names] = Group(routes, lambda group: index_of(self._strategy, group, self._chosen))
+            group = self._groups[names] = Group(routes, lambda group: index_of(self._strategy, group, self._chosen), self._facts)
         return group
 
     def _lease(self, plan: Plan, call: Call[Any], tried: Tried, now: float, tokens: int) -> Lease | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llmkit.policy.limits import Limiter, Taken
     from llmkit.runtime import Waiter
     from llmkit.values.calls import Call
+    from llmkit.values.completion import Pricer
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
@@ -36,6 +37,8 @@ class Route:
     name: str
     position: int = 0
     enabled: bool = True
+    pricer: Pricer | None = None
+    """Finds what its answers cost, when somebody asks."""
     on_demand: bool = False
     """Made for a call that named its model; serves no call that names none."""
     breaker: Breaker = CLOSED
@@ -96,7 +99,7 @@ class Route:
         """Whether it may still serve a call that has ``tried`` things."""
         return not tried.dead or self not in tried.dead
 
-    def serves(self, model: str) -> bool:
+    def serves(self, model: object) -> bool:
         """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
         return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
 

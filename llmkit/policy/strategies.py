@@ -98,6 +98,28 @@ def _usage(seat: Seat) -> Any:
     return (0.0 if limiter is None else limiter.usage_score, seat.route.last_given)
 
 
+BY_FACTS = ("cheapest", "fastest", "quality")
+"""Strategies that go by what the catalogue knows of models."""
+
+
+def goes_by_facts(strategy: AnyStrategy) -> bool:
+    """Whether a strategy asks the catalogue."""
+    return isinstance(strategy, Indexed) and strategy.name in BY_FACTS
+
+
+def _by_facts(order: str) -> Callable[[Group, Callable[[], float]], Index]:
+    def index(group: Group, random: Callable[[], float]) -> Index:
+        from llmkit.values.model_requests import SCORES, UNKNOWN
+
+        facts = {route: group.facts(route.instance.provider, route.instance.model) for route in group.routes}
+        scores = {route: UNKNOWN if info is None else SCORES[order](info) for route, info in facts.items()}
+        ranks = {score: rank for rank, score in enumerate(sorted(set(scores.values())))}
+        tiers = {route: ranks[score] << STAMP for route, score in scores.items()}
+        return Ranked(group, lambda seat: tiers[seat.route] + seat.route.last_given)
+
+    return index
+
+
 STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
     "lru": lambda group, random: Ranked(group, given_longest_ago),
     "round_robin": lambda group, random: InTurn(group),
@@ -106,6 +128,7 @@ STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
     "least_connections": lambda group, random: Ranked(group, _in_flight, falls=True),
     "weighted": _shares,
     "usage": lambda group, random: Ranked(group, _usage, falls=True),
+    **{order: _by_facts(order) for order in BY_FACTS},
     "priority": lambda group, random: Ranked(group, _priority),
 }
 """Built-in strategies by name; plugins add theirs.
@@ -117,6 +140,8 @@ STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
 - ``least_connections``: the fewest calls in flight; of equals, the longest unused.
 - ``weighted``: in proportion to ``Instance.weight``, each within one call of its share at any moment.
 - ``usage``: the most room left in its limits on requests and tokens; of equals, the longest unused.
+- ``cheapest``, ``fastest``, ``quality``: the model that comes first by the catalogue, as in
+  :func:`~llmkit.values.model_requests.ranked`, that can serve; of equals, the longest unused.
 - ``priority``: the lowest ``Instance.priority`` that can serve; of equals, the longest unused.
 """
 

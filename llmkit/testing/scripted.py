@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, Union
 
 import attrs
 
 from llmkit.errors import ClientClosedError, RequestTimeout
+from llmkit.testing.group import Pause, ScriptedGroup
 from llmkit.wire.http import HttpReply, HttpRequest
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class ScriptedRuntime:
         self.log: list[tuple[str, Any]] = []
         """What was asked of the world, in order: ("send", request), ("open", request), ("sleep", seconds), ("wait", seconds)."""
         self.closed = False
+        self.grouped = False
+        """Whether what runs now is part of a group, and others run while it waits."""
 
     def now(self) -> float:
         """The clock."""
@@ -60,23 +63,30 @@ class ScriptedRuntime:
     async def sleep(self, seconds: float) -> None:
         """Let the clock jump."""
         self.log.append(("sleep", seconds))
-        self.clock += seconds
+        await self.passed(seconds)
 
     def waiter(self) -> ScriptedWaiter:
         """A waiter."""
         return ScriptedWaiter()
 
     async def wait(self, waiter: Any, seconds: float) -> bool:
-        """Nobody else runs here, so unless it was woken before, the time passes."""
+        """Unless it was woken before, the time passes; only in a group may somebody else wake it meanwhile."""
         if waiter.woken:
             return True
         self.log.append(("wait", seconds))
-        self.clock += seconds
+        await self.passed(seconds, waiter)
         return bool(waiter.woken)
+
+    async def passed(self, seconds: float, waiter: ScriptedWaiter | None = None) -> None:
+        """Let time pass: the clock jumps, or, in a group, others run until then."""
+        if self.grouped:
+            await Pause(self.clock + seconds, waiter)
+        else:
+            self.clock += seconds
 
     async def send(self, request: HttpRequest, connect: float, until: float) -> HttpReply:
         """The scripted reply."""
-        reply = self._reply("send", request, until)
+        reply = await self._reply("send", request, until)
         if isinstance(reply, Chunks):
             body = ScriptedBody(self, reply)
             data = []
@@ -87,30 +97,34 @@ class ScriptedRuntime:
 
     async def open(self, request: HttpRequest, connect: float, until: float) -> ScriptedBody:
         """The scripted reply, to be read piece by piece."""
-        reply = self._reply("open", request, until)
+        reply = await self._reply("open", request, until)
         if isinstance(reply, HttpReply):
             reply = Chunks(((0.0, reply.body),), reply.status, reply.headers)
         return ScriptedBody(self, reply)
 
-    def _reply(self, what: str, request: HttpRequest, until: float) -> HttpReply | Chunks:
+    async def _reply(self, what: str, request: HttpRequest, until: float) -> HttpReply | Chunks:
         if self.closed:
             raise ClientClosedError("the client is closed")
         self.log.append((what, request))
-        self.clock += self.latency
+        asked = self._script(request) if self.grouped else None  # in a group the others send before the first reply comes
+        await self.passed(min(self.latency, until - self.clock))
         if self.clock >= until:
-            self.clock = until
             raise RequestTimeout("no reply in time", ambiguous=True)
-        reply = self._script(request)
+        reply = self._script(request) if asked is None else asked
         if isinstance(reply, BaseException):
             raise reply
         return reply
 
     async def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
-    ) -> AsyncIterator[tuple[int, R]]:
+    ) -> AsyncGenerator[tuple[int, R], None]:
         """One after the other."""
         for position, item in enumerate(items):
             yield position, await work(item)
+
+    def group(self) -> ScriptedGroup:
+        """Coroutines that run side by side in the runtime's own time, always in the same order."""
+        return ScriptedGroup(self)
 
     async def run(self, work: Callable[..., T], *given: Any) -> T:
         """What the function returns; it takes no time."""
@@ -155,9 +169,10 @@ class ScriptedBody:
             seconds, piece = self._pieces[0]
             if self._runtime.clock + seconds > until:
                 self._pieces[0] = (self._runtime.clock + seconds - until, piece)
-                self._runtime.clock = until
+                await self._runtime.passed(until - self._runtime.clock)
                 raise RequestTimeout("nothing came in time", ambiguous=True)
-            self._runtime.clock += seconds
+            if seconds:
+                await self._runtime.passed(seconds)
             del self._pieces[0]
             if isinstance(piece, BaseException):
                 raise piece

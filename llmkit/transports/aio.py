@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -23,11 +23,11 @@ from llmkit.transports.aio_body import TABLE, Body, make_body, running_loop, who
 from llmkit.transports.base import MOST_URLS, BaseRuntime, touch
 from llmkit.transports.proxy import Proxy
 from llmkit.transports.sessions import Pending, Session, current
+from llmkit.transports.tasks import Group
 from llmkit.wire.body import MOST_BODY, MOST_STREAM
 from llmkit.wire.http import HttpReply, HttpRequest, flaw, is_url
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 LARGE = 1 << 20
 """Bytes from which aiohttp wants a request's body as a file."""
@@ -117,28 +117,9 @@ class Runtime(BaseRuntime):
             raise body
         return body
 
-    async def each(
-        self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
-    ) -> AsyncIterator[tuple[int, R]]:
-        """See :meth:`llmkit.runtime.Runtime.each`. One task per item; those that still run when it is closed are cancelled."""
-        running: dict[asyncio.Task[R], int] = {}
-        finished: set[asyncio.Task[R]] = set()
-        try:
-            for position, item in enumerate(items):
-                running[asyncio.ensure_future(work(item))] = position
-                while len(running) >= concurrency:
-                    finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    for task in finished:
-                        yield running.pop(task), task.result()
-            while running:
-                finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in finished:
-                    yield running.pop(task), task.result()
-        finally:
-            for task in running:
-                task.cancel()
-            if running:
-                await asyncio.gather(*running, return_exceptions=True)
+    def group(self) -> Group:
+        """See :meth:`llmkit.runtime.Runtime.group`."""
+        return Group()
 
     async def run(self, work: Callable[..., T], *given: Any) -> T:
         """See :meth:`llmkit.runtime.Runtime.run`. A thread of the loop's own pool does the work."""

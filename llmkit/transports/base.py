@@ -8,15 +8,18 @@ import random
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from llmkit.errors import LLMError
-from llmkit.runtime import Runtime
+from llmkit.runtime import Group, Runtime
 from llmkit.transports.proxy import Proxies
 from llmkit.wire.body import ACCEPT_ENCODING
 from llmkit.wire.http import HttpRequest
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 AUTO_HEADERS = {"Accept": "*/*", "Accept-Encoding": ACCEPT_ENCODING, "User-Agent": "llmkit"}
 """Sent where the request does not say otherwise."""
@@ -60,6 +63,28 @@ class BaseRuntime:
     def random(self) -> float:
         """A random number from 0 to 1."""
         return self._random()
+
+    def group(self) -> Group:
+        """See :meth:`llmkit.runtime.Runtime.group`."""
+        raise NotImplementedError
+
+    async def each(
+        self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
+    ) -> AsyncGenerator[tuple[int, R], None]:
+        """See :meth:`llmkit.runtime.Runtime.each`."""
+        group = self.group()
+        running = 0
+        try:
+            for position, item in enumerate(items):
+                group.start(position, work(item))
+                running += 1
+                while running and (found := await group.next(None if running >= concurrency else 0.0)) is not None:
+                    running -= 1
+                    yield found
+            while (found := await group.next()) is not None:
+                yield found
+        finally:
+            await group.aclose()
 
     def after_fork(self) -> None:
         """In a forked child: forget the parent's connections, locks and calls."""

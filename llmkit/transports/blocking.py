@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import http.client
-import queue
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import requests
 import urllib3.exceptions
 
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError
-from llmkit.finish import finish
 from llmkit.runtime import Waiter
 from llmkit.transports import errors
 from llmkit.transports.base import KEPT, BaseRuntime, disown, touch
 from llmkit.transports.pools import OPEN, Adapter, Prepared, current, timeouts
+from llmkit.transports.scopes import Scope, cause, current_scope
+from llmkit.transports.threads import Group
 from llmkit.transports.watchdog import Watched, watchdog
 from llmkit.wire.body import MOST_BODY, MOST_HEADERS, MOST_STREAM, BodyDecoder
 from llmkit.wire.http import HttpReply, HttpRequest
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 PIECE = 65536
 
@@ -77,6 +75,9 @@ class Runtime(BaseRuntime):
     async def wait(self, waiter: Waiter, seconds: float) -> bool:
         """See :meth:`llmkit.runtime.Runtime.wait`."""
         parked = cast(_Waiter, waiter)
+        scope: Scope | None = current_scope.get()
+        if scope is not None:
+            scope.enter(parked.wake)
         with self._lock:
             self._parked.add(parked)
         try:
@@ -84,15 +85,17 @@ class Runtime(BaseRuntime):
         finally:
             with self._lock:
                 self._parked.discard(parked)
-        if self._closed:
-            raise errors.closed()
+            if scope is not None:
+                scope.leave(parked.wake)
+        if self._closed or (scope is not None and scope.cancelled):
+            raise cause(errors.closed())
         return woken
 
     async def send(self, request: HttpRequest, connect: float, until: float) -> HttpReply:
         """See :meth:`llmkit.runtime.Runtime.send`."""
         body = self._open(request, connect, until, MOST_BODY)
         if isinstance(body, LLMError):
-            raise body
+            raise cause(body)
         try:
             pieces = []
             while piece := body.next():
@@ -105,50 +108,12 @@ class Runtime(BaseRuntime):
         """See :meth:`llmkit.runtime.Runtime.open`."""
         body = self._open(request, connect, until, MOST_STREAM)
         if isinstance(body, LLMError):
-            raise body
+            raise cause(body)
         return body
 
-    async def each(
-        self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
-    ) -> AsyncIterator[tuple[int, R]]:
-        """See :meth:`llmkit.runtime.Runtime.each`. Threads do the work, each piece in a copy of the caller's context."""
-        jobs: queue.SimpleQueue[tuple[int, T, contextvars.Context] | None] = queue.SimpleQueue()
-        done: queue.SimpleQueue[tuple[int, Any, BaseException | None]] = queue.SimpleQueue()
-
-        def run(item: T) -> R:
-            return finish(work(item))
-
-        def labour() -> None:
-            while (job := jobs.get()) is not None:
-                position, item, context = job
-                try:
-                    done.put((position, context.run(run, item), None))
-                except BaseException as problem:  # it surfaces in the thread that asked
-                    done.put((position, None, problem))
-
-        def result() -> tuple[int, R]:
-            position, value, problem = done.get()
-            if problem is not None:
-                raise problem
-            return position, value
-
-        threads = running = 0
-        try:
-            for position, item in enumerate(items):
-                if running == threads < concurrency:
-                    threading.Thread(target=labour, name="llmkit-each", daemon=True).start()
-                    threads += 1
-                jobs.put((position, item, contextvars.copy_context()))
-                running += 1
-                while running and (running >= concurrency or not done.empty()):
-                    running -= 1
-                    yield result()
-            while running:
-                running -= 1
-                yield result()
-        finally:
-            for _ in range(threads):
-                jobs.put(None)
+    def group(self) -> Group:
+        """See :meth:`llmkit.runtime.Runtime.group`."""
+        return Group()
 
     async def run(self, work: Callable[..., T], *given: Any) -> T:
         """See :meth:`llmkit.runtime.Runtime.run`."""
@@ -206,6 +171,8 @@ class Runtime(BaseRuntime):
         try:
             if self._closed:
                 return errors.closed()
+            if exchange.killed is not None:
+                return errors.killed(exchange)
             left = exchange.until - time.monotonic()
             if left <= 0:
                 return errors.timed_out(exchange)
@@ -276,20 +243,20 @@ class Body:
             except Exception as caught:
                 problem = errors.translate(caught, self._exchange, TABLE)
             if problem is not None:
-                raise problem
+                raise cause(problem)
             plain = self.decoder.feed(data) if data else b""
             if not data or self._raw.closed:
                 self._finish(cut_off=not data)
             if plain:
                 return plain
         if self._exchange.killed is not None:
-            raise errors.killed(self._exchange)
+            raise cause(errors.killed(self._exchange))
         return b""
 
     def _finish(self, cut_off: bool) -> None:
         """The body is whole, unless it ended because llmkit broke the connection."""
         if cut_off and self._exchange.killed is not None:
-            raise errors.killed(self._exchange)
+            raise cause(errors.killed(self._exchange))
         self.decoder.finish()
         self._over = True
         watchdog.release(self._exchange)

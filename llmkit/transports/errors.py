@@ -69,7 +69,7 @@ def translate(problem: BaseException, exchange: Exchange, table: Table) -> LLMEr
 
 def killed(exchange: Exchange) -> LLMError:
     """The error for a connection that llmkit broke itself."""
-    if exchange.killed == "dropped":
+    if exchange.killed in ("dropped", "cancelled"):
         return NetworkError(f"the connection to {exchange.origin} was closed while it was read from", ambiguous=True)
     return closed() if exchange.killed == "closed" else timed_out(exchange)
 

@@ -19,7 +19,8 @@ class Exchange:
     fresh_only = False
     """Take no connection that has been used before."""
     killed: str | None = None
-    """Why llmkit itself broke the connection: ``timeout``, ``closed`` (the client) or ``dropped`` (the reply)."""
+    """Why llmkit itself broke the connection: ``timeout``, ``closed`` (the client), ``dropped`` (the reply) or
+    ``cancelled`` (the work it belongs to)."""
 
     def __init__(self, origin: str, until: float) -> None:
         self.origin = origin

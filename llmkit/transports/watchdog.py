@@ -12,10 +12,12 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 from llmkit.transports.base import disown
 from llmkit.transports.exchange import Exchange
+from llmkit.transports.scopes import Scope, current_scope
 
 
 class Watched(Exchange):
@@ -25,11 +27,12 @@ class Watched(Exchange):
     :param connect: seconds that making a connection may take.
     """
 
-    __slots__ = ("connect", "connection", "owner", "sock", "until")
+    __slots__ = ("connect", "connection", "owner", "scope", "sock", "until")
 
     def __init__(self, owner: object, origin: str, connect: float, until: float) -> None:
         super().__init__(origin, until)
         self.owner = owner
+        self.scope = current_scope.get()
         self.connect = connect
         self.until = until
         self.connection: Any = None
@@ -65,6 +68,8 @@ class Watchdog:
         """Watch an exchange until :meth:`release`."""
         with self._lock:
             self._exchanges.add(exchange)
+            if exchange.scope is not None and exchange.scope.cancelled:
+                exchange.kill("cancelled")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="llmkit-watchdog", daemon=True)
                 self._thread.start()
@@ -95,6 +100,8 @@ class Watchdog:
             exchange.connection = connection
             exchange.sock = connection.sock
             connection.exchange = exchange
+            if exchange.killed is not None:  # before there was a connection to break
+                exchange.kill(exchange.killed)
 
     def end_all(self, owner: object) -> None:
         """Kill every exchange of a runtime that is being closed."""
@@ -102,6 +109,13 @@ class Watchdog:
             for exchange in [*self._exchanges]:
                 if exchange.owner is owner:
                     exchange.kill("closed")
+
+    def end_scopes(self, scopes: Collection[Scope]) -> None:
+        """Kill every exchange of work that was called off."""
+        with self._lock:
+            for exchange in [*self._exchanges]:
+                if exchange.scope in scopes:
+                    exchange.kill("cancelled")
 
     def _run(self) -> None:
         with self._lock:

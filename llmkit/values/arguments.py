@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from llmkit.values.calls import OnUnsupported
+from llmkit.values.fallbacks import FallbackLike
+from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
+from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ToolLike
 from llmkit.values.tools import JsonSchema
 
@@ -16,8 +19,9 @@ class GenerateOptions(TypedDict, total=False):
 
     task: str | None
     """Route to the instances that list this task, with its defaults."""
-    model: str | None
-    """``provider/model``, a bare model name, or an instance's name."""
+    model: str | ModelRequest | None
+    """``provider/model``, a bare model name, an instance's name, or what is wanted of a model: ``fast``, ``balanced``, ``quality``,
+    ``cheapest``, ``fastest``, or a :class:`~llmkit.ModelRequest`."""
     instance: str | None
     """Name of the one instance to use."""
     system: str | None
@@ -52,8 +56,17 @@ class GenerateOptions(TypedDict, total=False):
     """Models to turn to, in order."""
     priority: int | None
     """Of calls that wait, those of higher priority go first. Default 0."""
+    fallback: FallbackLike | None
+    """What to do when those cannot serve the call either: ``"queue"``, ``"reject"``, or steps such as ``Degrade(max_tokens=200)``;
+    ``[]`` for nothing."""
+    context_fallbacks: Sequence[str] | None
+    """Models for a prompt that is too long for the call's own."""
+    refusal_fallbacks: Sequence[str] | None
+    """Models for a prompt that a vendor's content policy refuses."""
     on_unsupported: OnUnsupported | None
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
+    hedge: HedgeLike | None
+    """When a late try is doubled: seconds, a percentile such as ``"p95"``, a :class:`~llmkit.Hedge`, or False for never."""
     tags: Sequence[str]
     """Words of your own, for hooks and books."""
     extra: Mapping[str, Any] | None

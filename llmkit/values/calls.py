@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
 import attrs
 
 from llmkit.errors import RequestTimeout
 from llmkit.values.base import Value
 from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
 
+if TYPE_CHECKING:
+    from llmkit.values.fallbacks import FallbackPlan
+    from llmkit.values.model_requests import ModelRequest
+
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
+"""What to do with a parameter that the vendor does not have."""
+CATEGORIES = ("fast", "balanced", "quality")
+"""The vocabulary of :attr:`llmkit.ModelInfo.category`: the small, the middle and the large models of each family."""
+MODEL_WORDS = (*CATEGORIES, "cheapest", "fastest")
+"""What may stand for a kind of model in the place of a model's name."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -48,8 +58,8 @@ class Call(Value, Generic[R]):
     """What every call has."""
 
     deadline: Deadline
-    model: str | None = None
-    """``provider/model`` or a bare model name; None leaves it to the instances."""
+    model: str | ModelRequest | None = None
+    """``provider/model``, a bare model name, or what is wanted of a model; None leaves it to the instances."""
     instance: str | None = None
     """Name of the one instance to use."""
     task: str | None = None
@@ -59,6 +69,8 @@ class Call(Value, Generic[R]):
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retries: Any = None
     """A number or a tenacity policy for this call alone; None means the client's."""
+    hedge: Hedge | None = None
+    """When a late try is doubled; None for never."""
     priority: int = 0
     """Of calls that wait, those of higher priority go first."""
     answer: ClassVar[type] = object
@@ -79,6 +91,8 @@ class ChatCall(Call[Completion]):
     options: Options = NO_OPTIONS
     stream: bool = False
     on_unsupported: OnUnsupported = "error"
+    plan: FallbackPlan | None = None
+    """What to do when nothing that could serve the call has served it; None for nothing."""
 
     @property
     def streamed(self) -> bool:

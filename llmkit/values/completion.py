@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Optional
 
 import attrs
 
@@ -14,7 +14,13 @@ from llmkit.values.messages import Message, ToolCall
 from llmkit.values.usage import Usage
 
 if TYPE_CHECKING:
+    import datetime
     from decimal import Decimal
+
+    from llmkit.values.price import Price
+
+Pricer = Callable[[Any], "Optional[Decimal]"]
+"""What finds an answer's cost when somebody asks for it."""
 
 
 class FinishReason(str, enum.Enum):
@@ -89,13 +95,17 @@ class Completion(Value):
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     timing: Timing | None = attrs.field(default=None, repr=False)
     cost: Decimal | None = None
-    """US dollars, or None where the price is not known; this version knows no prices."""
+    """US dollars, exactly; None where the price or the usage is not known. Found when it is first read."""
     cached: bool = False
     """True where llmkit answered from its own cache; this version has none."""
     dropped: tuple[str, ...] = ()
-    """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it."""
+    """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it, or because a
+    ``fallback`` asked for less."""
     parsed: Any = None
     """The answer as JSON, where a ``response_model`` asked for it."""
+    fallback: str | None = None
+    """Which step of ``fallback``, ``context_fallbacks`` or ``refusal_fallbacks`` this answer comes from, such as
+    ``degrade: model openai/gpt-4o-mini, max_tokens 200, tools dropped``; None for the call's own models and ``fallbacks``."""
 
     @property
     def text(self) -> str:
@@ -117,6 +127,9 @@ class Completion(Value):
         """The model's refusal, or None."""
         return self.message.refusal
 
+    def __getstate__(self) -> dict[str, Any]:
+        return settled(self)
+
 
 @attrs.frozen(slots=False, eq=False, repr=False)
 class Embeddings(Value):
@@ -132,13 +145,43 @@ class Embeddings(Value):
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     timing: Timing | None = attrs.field(default=None, repr=False)
+    cost: Decimal | None = None
+    """As :attr:`Completion.cost`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return settled(self)
 
 
-@attrs.frozen(eq=False, repr=False)
+class _Cost:
+    """``answer.cost``, found when it is first read: most programs never do, and finding it loads the catalogue.
+
+    An answer that was given a cost, or has found it, has it in its ``__dict__``, which goes before this.
+    """
+
+    def __get__(self, answer: Any, kind: type[Any] | None = None) -> Any:
+        if answer is None:
+            raise AttributeError("cost")
+        facts = vars(answer)
+        pricer: Pricer | None = facts.get("_pricer")
+        cost = facts["cost"] = None if pricer is None else pricer(answer)
+        return cost
+
+
+for _kind in (Completion, Embeddings):
+    setattr(_kind, "cost", _Cost())  # noqa: B010 (the type checker knows the field)
+
+
+def settled(answer: Any) -> dict[str, Any]:
+    """An answer's fields, its cost found, for a copy that leaves the process."""
+    return {field.name: getattr(answer, field.name) for field in answer.__attrs_attrs__}
+
+
+@attrs.frozen(slots=False, eq=False, repr=False)
 class ModelInfo(Value):
-    """A model that a vendor or a local server offers. What is not known is None."""
+    """What is known of a model: by its vendor's list, by llmkit's catalogue, or by you. What is not known is None."""
 
     id: str
+    """The vendor's own name for it, without the provider."""
     provider: str | None = None
     name: str | None = None
     """The name shown to people."""
@@ -147,6 +190,22 @@ class ModelInfo(Value):
     max_output_tokens: int | None = None
     """The most tokens it can write."""
     raw: Any = attrs.field(default=None, repr=False)
+    capabilities: frozenset[str] | None = None
+    """What it can do, in the words of :data:`llmkit.values.model_requests.CAPABILITIES`."""
+    category: str | None = None
+    """``fast``, ``balanced`` or ``quality``: the small, the middle or the large one of its family."""
+    price: Price | None = None
+    released: datetime.date | None = None
+    retires: datetime.date | None = None
+    """The day on which the vendor stops serving it; may have passed."""
+    tokenizer: str | None = None
+    """The name of its tiktoken encoding, where it has one."""
+    note: str | None = None
+    """What is doubtful, such as a price that its sources do not agree on."""
+
+    def can(self, *capabilities: str) -> bool:
+        """Whether it is known to have all of ``capabilities``."""
+        return self.capabilities is not None and self.capabilities.issuperset(capabilities)
 
 
 @attrs.frozen(eq=False, repr=False)

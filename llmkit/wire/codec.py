@@ -16,8 +16,9 @@ import cattrs
 
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
-from llmkit.values import events, messages
+from llmkit.values import calls, events, fallbacks, messages
 from llmkit.values.completion import Completion
+from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ResponseFormat, ToolLike
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema, Tool
@@ -58,9 +59,12 @@ def from_json(data: bytes | str, kind: type[T]) -> T:
 def converter() -> cattrs.Converter:
     """The cattrs converter behind :func:`to_json` and :func:`from_json`."""
     attrs.resolve_types(Completion, localns={"Decimal": Decimal})
+    names = {"ModelRequest": ModelRequest, "FallbackPlan": fallbacks.FallbackPlan}
+    for kind in (calls.ChatCall, calls.EmbedCall, calls.ModelsCall):
+        attrs.resolve_types(kind, localns=names)
     made = cattrs.Converter(forbid_extra_keys=True)
     _plain(made)
-    for union in (messages.Part, events.Event):
+    for union in (messages.Part, events.Event, fallbacks.Step):
         _tagged(made, union)
     _text_or_parts(made)
     _options(made)
@@ -72,6 +76,7 @@ def _plain(made: cattrs.Converter) -> None:
     made.register_structure_hook(bytes, lambda text, _: base64.b64decode(text, validate=True))
     made.register_unstructure_hook(Decimal, str)
     made.register_structure_hook(Decimal, lambda text, _: Decimal(text))
+    made.register_unstructure_hook_func(lambda kind: kind == frozenset[str], sorted)
     made.register_unstructure_hook(Secret, _refuse)
     made.register_unstructure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, LLMError), _error_facts)
     made.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, LLMError), _error)
@@ -106,6 +111,14 @@ def _options(made: cattrs.Converter) -> None:
     def shape_fields(shape: Any) -> Any:
         return made.unstructure(shape, JsonSchema) if isinstance(shape, JsonSchema) else shape
 
+    def model(data: Any, _: Any) -> Any:
+        return made.structure(data, ModelRequest) if isinstance(data, dict) else data
+
+    def model_fields(model: Any) -> Any:
+        return made.unstructure(model, ModelRequest) if isinstance(model, ModelRequest) else model
+
+    made.register_structure_hook(Union[str, ModelRequest, None], model)
+    made.register_unstructure_hook(Union[str, ModelRequest, None], model_fields)
     made.register_structure_hook(ToolLike, tool)
     made.register_unstructure_hook(ToolLike, tool_fields)
     for kind in (ResponseFormat, Union[ResponseFormat, None]):

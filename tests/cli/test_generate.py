@@ -41,7 +41,7 @@ def test_json_is_the_whole_story(program: Program):
     assert answer["finish_reason"] == "stop"
     assert answer["model"] == "gpt-4o-mini"
     assert answer["usage"]["total_tokens"] == 4
-    assert answer["cost"] is None
+    assert answer["cost"] == "0.000001500000"  # 2 tokens at 0.15 and 2 at 0.60 dollars per million
     assert [(attempt["instance"], attempt["error"]) for attempt in answer["attempts"]] == [("openai/gpt-4o-mini", None)]
 
 

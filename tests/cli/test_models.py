@@ -53,7 +53,29 @@ def test_models_on_a_terminal_are_a_table(program: Program):
     code, terminal = run([*PROGRAM, "models", "openai"], vendor_environment(program.simulator))
 
     assert code == 0
-    assert re.search(r"model +name +context window", terminal.plain)
+    assert re.search(r"model +context +output +\$ in +\$ out +kind +can", terminal.plain)
+
+
+def test_the_catalogue_is_listed_without_asking_anybody(program: Program):
+    done = program("models", "openai", "--catalog", "--can", "tools", "--order", "cheapest", "--json", env=clean_environment())
+    models = json.loads(done.stdout)
+
+    assert done.returncode == 0
+    assert {model["provider"] for model in models} == {"openai"}
+    assert all("tools" in model["capabilities"] for model in models)
+    prices = [3 * model["price"]["input"] + model["price"]["output"] for model in models if "output" in (model["price"] or {})]
+    assert prices == sorted(prices)
+    assert prices
+    assert program("models", "--catalog", "--can", "flying").returncode != 0
+
+
+def test_a_live_list_has_the_catalogue_s_facts(program: Program):
+    models = json.loads(program("models", "openai", "--json").stdout)
+    (mini,) = [model for model in models if model["id"] == "gpt-4o-mini"]
+
+    assert mini["context_window"] == 128_000
+    assert (mini["price"]["input"], mini["price"]["output"]) == (0.15, 0.6)
+    assert "vision" in mini["capabilities"]
 
 
 def test_simulate_serves_until_ctrl_c():

@@ -18,14 +18,14 @@ GOLDEN = [
     ("[setings]", "1:1: setings: unknown key; did you mean 'settings'?"),
     (
         "zzz = 1",
-        "1:1: zzz: unknown key; expected one of: executors, instances, llm_client, logging, providers, settings, tasks",
+        "1:1: zzz: unknown key; expected one of: executors, instances, llm_client, logging, models, providers, settings, tasks",
     ),
     ("settings = 3", "1:1: settings: expected a table, got 3"),
     ("instances = [1]", "1:1: instances: expected an array of tables, got an array"),
     (
         '[settings]\nstrategy = "lrru"',
-        "2:1: settings.strategy: expected a strategy (latency, least_connections, least_recently_used, lowest_latency, lru,"
-        " priority, random, round_robin, usage, weighted), got 'lrru'; did you mean 'lru'?",
+        "2:1: settings.strategy: expected a strategy (cheapest, fastest, latency, least_connections, least_recently_used,"
+        " lowest_latency, lru, priority, quality, random, round_robin, usage, weighted), got 'lrru'; did you mean 'lru'?",
     ),
     ("[settings]\nretries = -1", "2:1: settings.retries: expected a whole number of at least 0, got -1"),
     ("[settings]\nretries = true", "2:1: settings.retries: expected a whole number of at least 0, got true"),
@@ -62,6 +62,24 @@ GOLDEN = [
     (
         '[settings]\nfallbacks = ["bakup"]\n' + INSTANCE + 'name = "backup"',
         "2:1: settings.fallbacks[0]: expected provider/model or the name of an instance, got 'bakup'; did you mean 'backup'?",
+    ),
+    (
+        '[settings]\nfallback = "qeue"',
+        "2:1: settings.fallback: expected 'queue', 'reject', or a Secondary, Degrade, Queue or Reject, got 'qeue'; models go into "
+        "Secondary([...]) or into fallbacks",
+    ),
+    ("[settings]\nfallback = 5", "2:1: settings.fallback: expected queue, reject, a table with a type, or an array of them, got 5"),
+    (
+        '[[settings.fallback]]\ntype = "queue"\n[[settings.fallback]]\ntype = "degrade"\nmax_tokens = 0',
+        "3:1: settings.fallback[1]: expected a whole number of at least 1, got 0",
+    ),
+    (
+        '[settings]\nfallback = { type = "secondary", models = ["nobody"] }',
+        "2:1: settings.fallback: expected provider/model or the name of an instance, got 'nobody'",
+    ),
+    (
+        '[settings]\ncontext_fallbacks = ["nobody"]',
+        "2:1: settings.context_fallbacks[0]: expected provider/model or the name of an instance, got 'nobody'",
     ),
     ("[settings]\n[settings.timeouts]\n\tconect = 1", "3:2: settings.timeouts.conect: unknown key; did you mean 'connect'?"),
     ("[settings.timeouts]\nidle = 0", "2:1: settings.timeouts.idle: expected a number above 0, got 0"),

@@ -9,6 +9,7 @@ from llmkit.config.settings import Settings
 from llmkit.errors import ConfigError
 from llmkit.plugins import registry
 from llmkit.policy.routes import ANY_MODEL
+from llmkit.values.fallbacks import Degrade, Queue, Reject, Secondary
 from llmkit.values.instances import Instance, Task, Timeouts
 
 KEY = "sk-" + "Ab3dE6gH9" * 4
@@ -255,8 +256,8 @@ def test_parameters_of_any_name_go_to_the_vendor(parse):
 
 
 def test_a_strategy_of_a_plugin(parse, refuse):
-    assert parse('[settings]\nstrategy = "Cheapest"', known_strategies=["Cheapest"]).strategy == "Cheapest"
-    assert "got 'Cheapest'" in refuse('[settings]\nstrategy = "Cheapest"')[0]
+    assert parse('[settings]\nstrategy = "Thrifty"', known_strategies=["Thrifty"]).strategy == "Thrifty"
+    assert "got 'Thrifty'" in refuse('[settings]\nstrategy = "Thrifty"')[0]
 
 
 @pytest.fixture
@@ -265,12 +266,12 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "cheapest_plugin.py").write_text(
         "from llmkit import hookimpl\n"
         "class First:\n    def choose(self, routes, now):\n        return routes[0]\n"
-        "@hookimpl\ndef llmkit_register_strategies():\n    return {'cheapest': First}\n"
+        "@hookimpl\ndef llmkit_register_strategies():\n    return {'thrifty': First}\n"
     )
     info = tmp_path / "cheapest_plugin-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cheapest-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[llmkit]\ncheapest = cheapest_plugin\n")
+    (info / "entry_points.txt").write_text("[llmkit]\nthrifty = cheapest_plugin\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     registry._found.cache_clear()
     yield
@@ -280,9 +281,9 @@ def package(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("package")
 def test_a_strategy_of_an_installed_plugin(parse, refuse):
     """It is known without being named in advance, unless the file does not allow the plugin."""
-    assert parse('[settings]\nstrategy = "cheapest"').strategy == "cheapest"
-    assert "did you mean 'cheapest'" in refuse('[settings]\nstrategy = "cheapst"')[0]
-    assert "expected a strategy" in refuse('[settings]\nplugins = []\nstrategy = "cheapest"')[0]
+    assert parse('[settings]\nstrategy = "thrifty"').strategy == "thrifty"
+    assert "did you mean 'thrifty'" in refuse('[settings]\nstrategy = "thriffy"')[0]
+    assert "expected a strategy" in refuse('[settings]\nplugins = []\nstrategy = "thrifty"')[0]
 
 
 def test_byte_order_mark_tabs_and_windows_line_ends(tmp_path):
@@ -320,3 +321,32 @@ def test_a_file_that_cannot_be_read(tmp_path, name):
         read_config(tmp_path / name)
     assert caught.value.__context__ is None
     assert len(caught.value.problems) == 1
+
+
+def test_fallbacks_and_the_queue(tmp_path):
+    """Each step as a table, in order; the words alone; the lists beside them."""
+    file = tmp_path / "llmkit.toml"
+    head = '[settings]\nqueue = "/q.sqlite"\ncontext_fallbacks = ["openai/a"]\nrefusal_fallbacks = ["openai/b"]\n'
+    steps = """
+[[settings.fallback]]
+type = "secondary"
+models = ["openai/c"]
+[[settings.fallback]]
+type = "degrade"
+model = "openai/d"
+max_tokens = 5
+drop = ["tools"]
+[[settings.fallback]]
+type = "queue"
+delay = 2.5
+[[settings.fallback]]
+type = "reject"
+text = "no"
+"""
+    file.write_text(head + steps, encoding="utf-8")
+    settings = read_config(file)
+    assert settings.fallback == (Secondary(["openai/c"]), Degrade("openai/d", 5, ["tools"]), Queue(2.5), Reject("no"))
+    assert (settings.context_fallbacks, settings.refusal_fallbacks, settings.queue) == (("openai/a",), ("openai/b",), "/q.sqlite")
+    assert settings.to_kwargs()["fallback"] == settings.fallback
+    file.write_text('[settings]\nfallback = ["queue", "reject"]', encoding="utf-8")
+    assert read_config(file).fallback == (Queue(), Reject())

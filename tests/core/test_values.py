@@ -32,6 +32,7 @@ from llmkit.observe.ledger import Ledger
 from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.completion import Attempt, Timing
 from llmkit.values.conversation import conversation, from_openai
+from llmkit.values.fallbacks import Degrade, FallbackPlan, Queue, Reject, Secondary
 from llmkit.values.instances import DEFAULT_TIMEOUTS
 from llmkit.values.messages import Audio, File, Image, Reasoning, Refusal, Text, ToolCall, ToolResult
 from llmkit.values.options import NO_OPTIONS
@@ -83,6 +84,15 @@ CALL = st.builds(
     options=OPTIONS,
     stream=st.booleans(),
 )
+PLAN = FallbackPlan(
+    steps=(
+        *(Secondary(["a/b"]), Degrade("a/c", 5, ["tools"]), Queue(1.5, 3), Reject("no")),
+        Reject(error=RateLimitError("x", retry_after=5)),
+    ),
+    context=("a/d",),
+    refusal=("a/e",),
+)
+CALL_WITH_PLAN = ChatCall(deadline=Deadline(1.0, 2.0), messages=(Message.user("Hi"),), plan=PLAN)
 ATTEMPT = st.builds(Attempt, NAME, NAME, st.floats(0, 9), st.floats(0, 9), st.none())
 COMPLETION = st.builds(
     Completion,
@@ -99,12 +109,22 @@ COMPLETION = st.builds(
     cost=st.none() | st.decimals(0, 100, places=6),
     dropped=st.lists(NAME, max_size=2).map(tuple),
     parsed=JSON,
+    fallback=st.none() | TEXT,
 )
 
 
 @given(CALL)
 def test_calls_survive_json(call: ChatCall):
     assert from_json(to_json(call), ChatCall) == call
+
+
+def test_a_call_s_plan_survives_json():
+    again = from_json(to_json(CALL_WITH_PLAN), ChatCall)
+    assert again.plan is not None
+    assert again.plan.steps[:-1] == PLAN.steps[:-1]
+    assert isinstance(again.plan.steps[-1], Reject)
+    assert isinstance(again.plan.steps[-1].error, RateLimitError)
+    assert again.plan.steps[-1].error.retry_after == 5
 
 
 @given(COMPLETION)

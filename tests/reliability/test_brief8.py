@@ -45,7 +45,7 @@ def settings(calm: Remote) -> tuple[list[Instance], dict[str, Any]]:
     keys = [f"key-{number}" for number in range(256)]  # so that a key that rests is never waited for
     instances = [Instance("openai", "m", api_keys=keys, base_url=calm.base_url())]
     more = {"retries": TRIES - 1, "retry_initial_delay": 0.001, "timeouts": Timeouts(attempt=PATIENCE), "timeout": 60.0}
-    return instances, {**more, "plugins": [], "environ": {}}
+    return instances, {**more, "breaker": False, "retry_budget": None, "plugins": [], "environ": {}}
 
 
 def prompt(number: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from llmkit.errors import ClientClosedError, RequestTimeout
 from llmkit.testing import Chunks
+from llmkit.transports.tasks import Group
 from llmkit.wire.http import HttpReply, HttpRequest
 
 
@@ -135,6 +136,9 @@ class VirtualRuntime:
     ) -> AsyncIterator[tuple[int, Any]]:
         for position, item in enumerate(items):
             yield position, await work(item)
+
+    def group(self) -> Group:
+        return Group()
 
     async def run(self, work: Callable[..., Any], *given: Any) -> Any:
         return work(*given)

@@ -9,15 +9,24 @@ from typing_extensions import assert_type
 import llmkit
 from llmkit import (
     AsyncClient,
+    CallQueued,
     Client,
     Completion,
+    Degrade,
     Embeddings,
+    Hedge,
     Instance,
     LLMError,
     Message,
     ModelInfo,
+    ModelRequest,
+    Queue,
+    Reject,
     Request,
+    Secondary,
+    Selection,
     Task,
+    Ticket,
     Timeouts,
     Tool,
 )
@@ -37,6 +46,15 @@ def sync(client: Client) -> None:
     for result in client.batch(["one", Request("two", max_tokens=3)], concurrency=2):
         text = str(result) if isinstance(result, LLMError) else result.text
         assert_type(text, str)
+    assert_type(client.race("Hi", models=["openai/gpt-4o-mini", "anthropic/claude-3-5-haiku-latest"], max_tokens=5), Completion)
+    client.race("Hi", instances=["one", "two"])
+    client.generate("Hi", hedge=0.5)
+    client.generate("Hi", hedge=Hedge("p95", max_extra=0.2))
+    client.batch(["one"], progress=True)
+    client.generate("Hi", model="cheapest", task=None)
+    client.generate("Hi", model=ModelRequest(capabilities=["tools"], min_context=100_000))
+    assert_type(client.select_models("fast"), Selection)
+    assert_type(client.get_model_info("gpt-4o"), ModelInfo | None)
     assert_type(client.embed(["one", "two"], model="openai/text-embedding-3-small"), Embeddings)
     assert_type(client.list_models(), list[ModelInfo])
     assert_type(client.get_provider_count(), int)
@@ -55,6 +73,7 @@ async def both(client: AsyncClient) -> None:
     for result in await client.batch(["one", Request("two")], concurrency=2):
         text = str(result) if isinstance(result, LLMError) else result.text
         assert_type(text, str)
+    assert_type(await client.race("Hi", models=["openai/gpt-4o-mini"]), Completion)
     assert_type(await client.embed("one"), Embeddings)
     assert_type(client.as_sync(), Client)
     await client.close()
@@ -73,7 +92,26 @@ def made() -> Client:
         timeout=60,
         timeouts=Timeouts(connect=3),
         fallbacks=["anthropic/claude-3-5-haiku-latest"],
+        fallback=[Degrade(max_tokens=200, drop=["tools"]), "queue"],
+        context_fallbacks=["openai/gpt-4.1"],
+        queue="queue.sqlite",
     )
+
+
+def later(client: Client) -> str:
+    """What waits."""
+    try:
+        answer = client.generate("Hi", fallback=Queue(delay=5))
+        assert_type(answer.fallback, str | None)
+        client.generate("Hi", fallback={"type": "reject", "text": "no"})
+        client.generate("Hi", fallback=[Secondary(["openai/m"]), Reject("no"), Reject(error="no"), Reject(error=LLMError("no"))])
+    except CallQueued as queued:
+        assert_type(queued.ticket, Ticket | None)
+    assert_type(client.queue("Hi", key="one", max_tokens=5), Ticket)
+    for ticket in client.drain_queue(progress=lambda number, ticket: print(number, ticket.status)):
+        assert_type(ticket.completion, Completion | None)
+    client.drain_queue(limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return client.tickets("queued")[0].why
 
 
 def shared() -> Decimal | None:

@@ -16,7 +16,10 @@ from llmkit import (
     JsonSchema,
     LLMError,
     Message,
+    ModelInfo,
+    ModelRequest,
     Options,
+    Price,
     StreamInterrupted,
     Task,
     Text,
@@ -24,6 +27,10 @@ from llmkit import (
     Tool,
     ToolCall,
     Usage,
+    find_alternative_model,
+    get_model_info,
+    list_available_models,
+    select_models,
 )
 
 
@@ -86,3 +93,15 @@ def refused(completion: Completion) -> int:
     """Usage may be missing; a completion does not change."""
     completion.text = ""  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     return completion.usage.total_tokens  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def models() -> None:
+    """Facts, prices and choices."""
+    assert_type(get_model_info("gpt-4o"), ModelInfo | None)
+    assert_type(list_available_models(["tools"], 100_000, order="cheapest"), list[ModelInfo])
+    assert_type(find_alternative_model("gpt-4o", "cost"), ModelInfo | None)
+    assert_type(select_models(ModelRequest(capabilities=["tools"], min_context=5)).fallbacks, tuple[str, ...])
+    price = Price.of(input="2.5", output=10, tiers={200_000: Price.of(input=5, output=20)})
+    assert_type(price.units(Usage(1, 1)), int | None)
+    assert_type(price.cost(Usage(1, 1)), Decimal | None)
+    get_model_info(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmkit.values import calls, completion, events, instances, messages, options, tools, usage
+from llmkit.values import calls, completion, events, fallbacks, instances, messages, options, tickets, tools, usage
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Attempt, Completion, Embeddings, FinishReason, ModelInfo, ModelList, Timing
 from llmkit.values.events import (
@@ -28,14 +28,16 @@ from llmkit.values.events import (
     ToolCallDelta,
     UsageReported,
 )
+from llmkit.values.fallbacks import Degrade, FallbackPlan, Queue, Reject, Secondary
 from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.messages import Audio, File, Image, Message, Reasoning, Refusal, Text, ToolCall, ToolResult, VendorPart
 from llmkit.values.options import Options
 from llmkit.values.secret import Secret
+from llmkit.values.tickets import Ticket, TicketStatus
 from llmkit.values.tools import JsonSchema, Tool
 from llmkit.values.usage import Usage
 
-MODULES: list[ModuleType] = [calls, completion, events, instances, messages, options, tools, usage]
+MODULES: list[ModuleType] = [calls, completion, events, fallbacks, instances, messages, options, tickets, tools, usage]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 DEADLINE = Deadline(12.5, 600)
 OPTIONS = Options(
@@ -56,6 +58,13 @@ MESSAGE = Message(
     ],
     name="n",
 )
+PLAN = FallbackPlan(
+    steps=(Secondary(["a/b"]), Degrade("a/c", 5, ["tools"]), Queue(1.5, 3), Reject("no")),
+    context=("a/d",),
+    said="x",
+    dropped=("seed",),
+)
+CALL = ChatCall(deadline=DEADLINE, messages=(MESSAGE,), options=OPTIONS, stream=True, tags=("a",), plan=PLAN)
 VALUES: list[Any] = [
     MESSAGE,
     *MESSAGE.content,
@@ -63,11 +72,14 @@ VALUES: list[Any] = [
     OPTIONS.tools[0] if OPTIONS.tools else None,
     OPTIONS.response_format,
     DEADLINE,
-    ChatCall(deadline=DEADLINE, messages=(MESSAGE,), options=OPTIONS, stream=True, tags=("a",)),
+    CALL,
     EmbedCall(deadline=DEADLINE, texts=("a",), dimensions=3),
     ModelsCall(deadline=DEADLINE, page="2"),
     RawCall(deadline=DEADLINE, method="GET", path="/x", json={"a": 1}),
     calls.Call(deadline=DEADLINE, model="m"),
+    PLAN,
+    *PLAN.steps,
+    Ticket(id="1", status=TicketStatus.DONE, created=1.0, changed=2.0, call=CALL, completion=Completion(MESSAGE), claim="c"),
     Attempt("i", "key 1", 0.0, 1.0),
     Timing(1.0, 0.5, 0.1),
     Usage(1, 2, 3, 4, 5, 6, True),

@@ -1,8 +1,17 @@
-"""What is known about providers and models by name alone: data and three small look-ups, no plugin is loaded."""
+"""What is known about providers and models by name alone; no plugin is loaded.
+
+This page holds names and three small look-ups, which every client needs. The rest is read when somebody asks for it: ``store``
+has the catalogue of models (their data lie in ``data/``, a file for each vendor), ``facts`` turns the data into values, ``cost``
+says what an answer cost, ``requests`` and ``select`` choose a model by what is wanted of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from llmkit.values.price import Price
 
 BUILT_IN_PROVIDERS = (
     "anthropic",
@@ -87,3 +96,11 @@ def provider_for(model: str) -> str | None:
         if lowered.startswith(prefix):
             return provider
     return None
+
+
+def price_of(provider: str, model: str) -> Price | None:
+    """What a provider's model costs, by llmkit's own catalogue; None where it is not known. :mod:`llmkit.catalog.store` has the
+    rules by which names are found."""
+    from llmkit.catalog.store import CATALOG
+
+    return CATALOG.price_of(provider, model)

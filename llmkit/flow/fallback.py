@@ -1,0 +1,152 @@
+"""What follows when nothing that could serve a call has served it: the steps of its plan, around :func:`~llmkit.flow.ask.ask` and
+:func:`~llmkit.flow.stream.open_stream`. A call without a plan goes straight to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from llmkit.errors import AllInstancesFailed, CallQueued, ContentFilterError, LLMError, Recovery
+from llmkit.flow.ask import ask
+from llmkit.flow.kit import Kit
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Attempt, Completion, Timing
+
+if TYPE_CHECKING:
+    from llmkit.flow.stream import OpenStream
+    from llmkit.policy.fallbacks import Descent, Outcome
+
+R = TypeVar("R")
+
+
+def ask_with_fallback(kit: Kit, call: ChatCall) -> Coroutine[Any, Any, Completion]:
+    """Answer a call, by its plan where its own models cannot.
+
+    :raises CallQueued: if a step put it into the queue.
+    :raises LLMError: as :func:`~llmkit.flow.ask.ask`; from several steps, :class:`~llmkit.errors.AllInstancesFailed`.
+    """
+    return ask(kit, call) if call.plan is None else _fall_back(kit, call, ask, lambda call, answer: answer)
+
+
+def open_with_fallback(kit: Kit, call: ChatCall) -> Coroutine[Any, Any, OpenStream]:
+    """Open a stream, by the call's plan where its own models cannot. After the first content nothing falls back.
+
+    :raises LLMError: as :func:`ask_with_fallback`.
+    """
+    from llmkit.flow.stream import open_stream
+
+    return open_stream(kit, call) if call.plan is None else _fall_back(kit, call, open_stream, _given_stream)
+
+
+def _given_stream(call: ChatCall, answer: Completion) -> OpenStream:
+    from llmkit.flow.given import given_stream
+
+    return given_stream(call, answer)
+
+
+@attrs.define(eq=False, repr=False)
+class _Story:
+    """What one call has been through."""
+
+    started: float
+    attempts: tuple[Attempt, ...] = ()
+    failures: tuple[LLMError, ...] = ()
+
+    def failed(self, error: LLMError, begun: float) -> None:
+        """Remember the tries of a step that began then."""
+        self.attempts += _later(error.attempts, begun - self.started)
+        several = error.failures if isinstance(error, AllInstancesFailed) else ()
+        self.failures += several or (error,)
+
+    def over(self, error: LLMError) -> LLMError:
+        """The error that ends the call: its own last one, or all of them where several instances failed."""
+        several = len({failure.instance for failure in self.failures}) > 1
+        if several and (isinstance(error, AllInstancesFailed) or error.recovery is not Recovery.NEVER):
+            said = "; ".join([f"{failure.instance}: {failure.message}" for failure in self.failures])
+            return AllInstancesFailed(f"every step of the fallback failed: {said}", failures=self.failures)
+        return error
+
+    def on(self, answer: Any, begun: float) -> Any:
+        """An answer, or an open stream, of a step that began then, with what came before it."""
+        if not self.attempts:
+            return answer
+        later = begun - self.started
+        if isinstance(answer, Completion):
+            timing = answer.timing or Timing()
+            timing = Timing(timing.total + later, timing.queued, None if timing.first_event is None else timing.first_event + later)
+            return attrs.evolve(answer, attempts=self.attempts + _later(answer.attempts, later), timing=timing)
+        trail = answer.trail
+        trail.started = self.started
+        trail.attempts[:] = self.attempts + _later(trail.attempts, later)
+        answer.first_event = None if answer.first_event is None else answer.first_event + later
+        return answer
+
+
+def _later(attempts: Iterable[Attempt], seconds: float) -> tuple[Attempt, ...]:
+    return tuple([attrs.evolve(attempt, started=attempt.started + seconds) for attempt in attempts])
+
+
+async def _fall_back(
+    kit: Kit, call: ChatCall, way: Callable[[Kit, ChatCall], Coroutine[Any, Any, R]], given: Callable[[ChatCall, Completion], R]
+) -> R:
+    from llmkit.policy.fallbacks import Descent, refused
+
+    now = kit.runtime.now
+    descent, story = Descent(call), _Story(now())
+    current, kept = call, None
+    while True:
+        begun = now()
+        failure: LLMError
+        try:
+            answer: Any = story.on(await way(kit, current), begun)
+            if not (refused(answer) and descent.elsewhere()):
+                return answer  # type: ignore[no-any-return]
+            kept, story.attempts = answer, answer.attempts
+            failure = ContentFilterError("the model refused to answer")
+        except LLMError as error:
+            failure = error
+            story.failed(error, begun)
+        outcome = await _next(kit, call, descent, failure)
+        if not isinstance(outcome, ChatCall):
+            break
+        current = outcome
+    if kept is not None:  # nobody answered better
+        return attrs.evolve(kept, attempts=story.attempts)  # type: ignore[no-any-return]
+    ending = story.over(failure) if outcome is failure else outcome
+    if kit.hooks.error:
+        kit.hooks.error(call=call, error=failure if isinstance(ending, Completion) else ending)
+    if isinstance(ending, Completion):
+        return given(call, attrs.evolve(ending, attempts=story.attempts, timing=Timing(now() - story.started)))
+    assert isinstance(ending, LLMError)
+    ending.attempts = story.attempts
+    raise ending
+
+
+async def _next(kit: Kit, call: ChatCall, descent: Descent, failure: LLMError) -> Outcome:
+    """The next step that can be taken. A queue that cannot be written is a step that fails: the next one follows."""
+    from llmkit.values.fallbacks import Queue
+
+    problem: LLMError | None = None
+    while True:
+        outcome = descent.next(failure, call.deadline.over(kit.runtime.now()))
+        if outcome is failure and problem is not None:
+            problem.__cause__ = failure
+            return problem
+        if not isinstance(outcome, Queue):
+            return outcome
+        try:
+            return await _queued(kit, call, outcome, failure)
+        except LLMError as error:
+            problem = error
+
+
+async def _queued(kit: Kit, call: ChatCall, step: Any, failure: LLMError) -> CallQueued:
+    from llmkit.flow.queued import enqueue
+
+    ticket = await enqueue(kit, call, step, failure)
+    queued = CallQueued(f"the call waits in the queue as ticket {ticket.id}, after: {failure}", ticket=ticket)
+    queued.__cause__ = failure
+    return queued
