@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from llmkit.tokens.fit import optimize_prompt as optimize_prompt
     from llmkit.tokens.local import register_tokenizer as register_tokenizer
     from llmkit.values.breaker import BreakerSettings as BreakerSettings
+    from llmkit.values.budgets import Budget as Budget
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
@@ -117,6 +118,7 @@ _ROOMS = {
     "values.counts": "TokenCount",
     "values.breaker": "BreakerSettings",
     "catalog.select": "Selection find_alternative_model get_model_info list_available_models select_models",
+    "values.budgets": "Budget",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.hedging": "Hedge",
     "values.fallbacks": "Degrade Queue Reject Secondary",

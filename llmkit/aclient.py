@@ -252,11 +252,13 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
     async def close(self) -> None:
         """End calls in flight with :class:`~llmkit.ClientClosedError` and close every connection. May be called twice, and from
         another thread."""
-        await self._runtime.aclose()
+        await self._end()
 
     def close_now(self) -> None:
         """As :meth:`close`, from code that is not async, in any thread."""
         self._runtime.close()
+        if self._core.writer is not None:
+            self._core.writer.flush()
 
     async def __aenter__(self) -> AsyncClient:
         return self

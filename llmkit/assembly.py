@@ -19,7 +19,7 @@ from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
-from llmkit.observe.ledger import Ledger
+from llmkit.observe.ledger import Ledger, Price, PriceOf
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import allowance, meter
@@ -38,10 +38,13 @@ from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.catalog.store import Catalog
+    from llmkit.observe.writer import UsageWriter
+    from llmkit.policy.budgets import Budgets
     from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
     from llmkit.tokens.count import Tokenizers
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackPlan
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.tickets import TicketStore
@@ -88,6 +91,8 @@ class Core:
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
         models: Iterable[ModelInfo] = (),
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
         if environ is not None:
@@ -121,10 +126,10 @@ class Core:
         names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
         objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
-        self.ledger = Ledger()
         self._own_models = own_models(models, self.hooks.registered["models"])
         self._catalog: Catalog | None = None
         self._catalog_read = False
+        self.ledger = Ledger(price_list(self._own_models))
         self.router = Router(
             self._strategy(strategy),
             listed("tasks", tasks, Task),
@@ -144,6 +149,8 @@ class Core:
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
         self.plan = self.make_plan(plan) if any([given is not None for given in plan.values()]) else None
         self._queue = check_queue(queue)
+        self.budgets = None if budget is None else self._budgets(budget)
+        self.writer = None if usage_db is None else self._writer(usage_db)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
@@ -159,6 +166,7 @@ class Core:
             self.tickets,
             facts=self.find_model,
             tokenizers=lambda: self.tokenizers,
+            budgets=self.budgets,
             hedging=self.hedging,
         )
 
@@ -367,6 +375,26 @@ class Core:
         roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
         return list(reversed(roots.values()))
 
+    # ------------------------------------------------------------------------------------------- books and budgets
+
+    def _budgets(self, given: Budget | Iterable[Budget]) -> Budgets:
+        from llmkit.policy.budgets import Budgets
+        from llmkit.values.budgets import Budget
+
+        budgets = Budgets([given] if isinstance(given, Budget) else listed("budget", given, Budget))
+        for model in budgets.models:
+            self.ensure(model)
+        return budgets
+
+    def _writer(self, path: str | os.PathLike[str]) -> UsageWriter:
+        from llmkit.observe.writer import UsageWriter
+
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigError(f"usage_db: expected the path of a file, got {shown(path)}")
+        writer = UsageWriter(os.fspath(path), self.ledger, self.budgets)
+        writer.start(self)
+        return writer
+
     # ------------------------------------------------------------------------------------------- fallbacks, queue
 
     def fallbacks_for(self, model: Any, instance: str | None, task: str | None) -> tuple[str, ...]:
@@ -437,6 +465,25 @@ class Core:
         self.router.reset_locks()
         self._hedging = None
         self.ledger.reset_lock()
+        if self.budgets is not None:
+            self.budgets.reset_lock()
+        if self.writer is not None:
+            self.writer.restart(self)
+
+
+def price_list(own: tuple[ModelInfo, ...]) -> PriceOf:
+    """What models cost: a catalogue with the client's ``own`` models over it, read when it is first asked. It does not know its
+    client, which may be gone when the last of the books are priced."""
+    found: list[Catalog] = []
+
+    def price_of(provider: str, model: str) -> Price | None:
+        if not found:
+            from llmkit.catalog.store import Catalog
+
+            found.append(Catalog(own))
+        return found[0].price_of(provider, model)
+
+    return price_of
 
 
 def named(instance: Instance) -> str:

@@ -253,7 +253,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
     def close(self) -> None:
         """End calls in flight with :class:`~llmkit.ClientClosedError` and close every connection. May be called twice, and from
         another thread."""
-        finish(self._runtime.aclose())
+        finish(self._end())
 
     def __enter__(self) -> Client:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -13,7 +13,7 @@ from llmkit.arguments import call_options, call_timeout, check_call, check_embed
 from llmkit.assembly import Core
 from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import ConfigError, InvalidRequestError, shown
-from llmkit.observe.ledger import InstanceUsage, table
+from llmkit.observe.books import Books
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
@@ -25,10 +25,13 @@ from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
+    import os
+
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackLike, FallbackPlan
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.tickets import TicketStore
@@ -49,7 +52,7 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face(AboutModels):
+class Face(AboutModels, Books):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -86,6 +89,8 @@ class Face(AboutModels):
     :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
         never.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
+    :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
     :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
@@ -129,6 +134,8 @@ class Face(AboutModels):
         plugins: Iterable[Any] | None = None,
         models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         backoff = (
             positive("retry_initial_delay", retry_initial_delay),
@@ -164,6 +171,8 @@ class Face(AboutModels):
             hedge=hedge,
             plugins=plugins,
             environ=environ,
+            budget=budget,
+            usage_db=usage_db,
             models=models,
         )
         self._join(core)
@@ -300,16 +309,6 @@ class Face(AboutModels):
             for route in self._core.router.routes()
             if route.name in keys
         )
-
-    # ------------------------------------------------------------------------------------------- books
-
-    def usage(self) -> tuple[InstanceUsage, ...]:
-        """Calls, errors and tokens of each instance, as far as this process knows."""
-        return self._core.ledger.rows()
-
-    def print_token_usage(self, write: Callable[[str], object] = print) -> None:
-        """Print :meth:`usage` as a table."""
-        write(table(self.usage()))
 
     # ------------------------------------------------------------------------------------------- calls as values
 

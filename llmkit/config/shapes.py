@@ -70,8 +70,10 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "hedge": checks.HEDGE,
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
+    "budget": checks.TABLE_OR_TABLES,
+    "usage_db": checks.TEXT,
 }
-LATER = ("cache", "budget", "debug_folder")
+LATER = ("cache", "debug_folder")
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -208,6 +210,8 @@ class Reader:
                 good[name] = tuple(good[name])
         if "fallback" in good:
             good["fallback"] = read_steps(self.problems, (*path, "fallback"), good["fallback"])
+        if "budget" in good:
+            good["budget"] = checks.read_budgets(self.problems, (*path, "budget"), good["budget"])
         return good
 
     def _strategy(self, path: Path, name: str) -> str:
