@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 if TYPE_CHECKING:
+    from llmkit.cache.answers import AnswerCache
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
     from llmkit.policy.router import Router
@@ -28,3 +29,4 @@ class Kit:
     """What to do when nothing can serve a call now."""
     max_wait: float = 60.0
     """The longest wait, in seconds, for a key or an instance that rests."""
+    cache: AnswerCache | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, Union
 
 import attrs
 
@@ -16,6 +16,7 @@ from llmkit.values.options import NO_OPTIONS, Options
 
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
+CacheUse = Union[bool, Literal["refresh"], float, None]
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -59,6 +60,9 @@ class Call(Value, Generic[R]):
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retries: Any = None
     """A number or a tenacity policy for this call alone; None means the client's."""
+    cache: CacheUse = None
+    """None or True: as the client does; False: not at all; ``refresh``: a new answer, which is kept; a number: an answer of at
+    most so many seconds, kept for so long. Raw requests and model lists are never kept."""
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
@@ -84,6 +88,7 @@ class EmbedCall(Call[Embeddings]):
 class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
+    cache: CacheUse = False
     page: str | None = None
 
 
@@ -91,6 +96,7 @@ class ModelsCall(Call[ModelList]):
 class RawCall(Call[Any]):
     """A request of the user's own, authorised like any other; its answer is the parsed JSON."""
 
+    cache: CacheUse = False
     method: str
     path: str
     json: Any = None

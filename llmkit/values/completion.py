@@ -91,7 +91,7 @@ class Completion(Value):
     cost: Decimal | None = None
     """US dollars, or None where the price is not known; this version knows no prices."""
     cached: bool = False
-    """True where llmkit answered from its own cache; this version has none."""
+    """True where llmkit answered from its own cache."""
     dropped: tuple[str, ...] = ()
     """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it."""
     parsed: Any = None
@@ -132,6 +132,8 @@ class Embeddings(Value):
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
     timing: Timing | None = attrs.field(default=None, repr=False)
+    cached: bool = False
+    """True where llmkit answered from its own cache."""
 
 
 @attrs.frozen(eq=False, repr=False)
