@@ -8,6 +8,10 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from llmkit.aclient import AsyncClient as AsyncClient
+    from llmkit.cache.answers import CacheStats as CacheStats
+    from llmkit.cache.semantic import SemanticCache as SemanticCache
+    from llmkit.cache.settings import CacheSettings as CacheSettings
+    from llmkit.cache.store import Cache as Cache
     from llmkit.client import Client as Client
     from llmkit.default import agenerate as agenerate
     from llmkit.default import astream as astream
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
     from llmkit.policy.retry import retry as retry
     from llmkit.streams import AsyncStream as AsyncStream
     from llmkit.streams import Stream as Stream
+    from llmkit.values.breaker import BreakerSettings as BreakerSettings
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
@@ -73,6 +78,10 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "aclient": "AsyncClient",
+    "cache.answers": "CacheStats",
+    "cache.semantic": "SemanticCache",
+    "cache.settings": "CacheSettings",
+    "cache.store": "Cache",
     "client": "Client",
     "default": "agenerate astream generate get_client reset_client set_client stream",
     "errors": (
@@ -84,6 +93,7 @@ _ROOMS = {
     "plugins.specs": "hookimpl",
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
+    "values.breaker": "BreakerSettings",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.instances": "Instance Task Timeouts",
     "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",

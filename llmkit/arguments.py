@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
+
+if TYPE_CHECKING:
+    from llmkit.values.breaker import BreakerSettings
 
 T = TypeVar("T")
 
@@ -33,9 +36,11 @@ _CALL_NAMES = frozenset(
         "timeouts",
         "retries",
         "fallbacks",
+        "priority",
         "on_unsupported",
         "tags",
         "extra",
+        "cache",
     )
 )
 """The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
@@ -96,6 +101,17 @@ def _text(name: str, value: Any) -> None:
     of_type(name, value, str)
 
 
+def _integer(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name}: expected a whole number, got {shown(value)}")
+
+
+def _cache_use(name: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and 0 < value <= sys.float_info.max
+    if value != "refresh" and not isinstance(value, bool) and not number:
+        raise ConfigError(f'{name}: expected False, True, "refresh" or a number of seconds above 0, got {shown(value)}')
+
+
 def _texts(name: str, value: Any) -> None:
     if isinstance(value, Iterator):  # reading it here would leave nothing for the call
         raise ConfigError(f"{name}: expected a list, got {type(value).__name__}")
@@ -103,10 +119,12 @@ def _texts(name: str, value: Any) -> None:
 
 
 _CHECKS = {
+    "cache": _cache_use,
     "model": _text,
     "instance": _text,
     "task": _text,
     "fallbacks": _texts,
+    "priority": _integer,
     "tags": _texts,
     "timeouts": lambda name, value: of_type(name, value, Timeouts),
     "retries": lambda name, value: check_retries(value),
@@ -155,6 +173,32 @@ def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
     if value not in words:
         raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {shown(value)}")
     return value
+
+
+def share(name: str, number: Any) -> float:
+    """``number`` if it is from 0 to 1.
+
+    :raises ConfigError: if it is not.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number <= 1:
+        raise ConfigError(f"{name}: expected a number from 0 to 1, got {shown(number)}")
+    return number
+
+
+def breaker_settings(given: Any) -> BreakerSettings | Literal[True] | None:
+    """A client's ``breaker``: settings, True for the defaults, None where there is to be none.
+
+    :raises ConfigError: if it is neither of these nor settings.
+    """
+    if given is None or given is False:
+        return None
+    if given is True:
+        return True
+    from llmkit.values.breaker import BreakerSettings
+
+    if not isinstance(given, BreakerSettings):
+        raise ConfigError(f"breaker: expected True, False or BreakerSettings, got {shown(given)}")
+    return given
 
 
 def whole(name: str, number: Any) -> int:

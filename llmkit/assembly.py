@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from llmkit.arguments import listed, of_type, one_of, positive, whole
+from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
@@ -24,7 +25,7 @@ from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
 from llmkit.policy.routes import ANY_MODEL, Route
-from llmkit.policy.strategies import Strategy, make_strategy
+from llmkit.policy.strategies import AnyStrategy, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import OnUnsupported
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
@@ -32,7 +33,9 @@ from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.cache.answers import AnswerCache
     from llmkit.runtime import Runtime
+    from llmkit.values.breaker import BreakerSettings
 
 UNAVAILABLE = ("wait", "fail")
 POOLED_CONCURRENCY = 5
@@ -53,7 +56,7 @@ class Core:
         self,
         instances: Iterable[Instance],
         tasks: Iterable[Task],
-        strategy: str | Strategy,
+        strategy: str | AnyStrategy,
         retries: Any,
         backoff: tuple[float, float, float],
         timeout: float,
@@ -61,12 +64,15 @@ class Core:
         max_wait: float,
         unavailable: Literal["wait", "fail"],
         max_pending: int,
+        breaker: bool | BreakerSettings | None,
+        retry_budget: float | None,
         fallbacks: Sequence[str],
         proxy: str | None,
         pool_size: int | None,
         verify: bool | str,
         on_unsupported: OnUnsupported,
         default_model: str | None,
+        cache: Any,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
     ) -> None:
@@ -94,12 +100,19 @@ class Core:
         if isinstance(verify, str):
             check_bundle(verify)
         self.transport = {"proxy": proxy, "pool_size": pool_size, "verify": verify}
-        named = None if plugins is None else listed("plugins", plugins, object)
-        names = [plugin for plugin in named or () if isinstance(plugin, str)]
-        objects = [plugin for plugin in named or () if not isinstance(plugin, str)]
-        self.hooks: Hooks = make_hooks(objects, names if names or named == [] else None)
+        wanted = None if plugins is None else listed("plugins", plugins, object)
+        names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
+        objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
+        self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
         self.ledger = Ledger()
-        self.router = Router(self._strategy(strategy), listed("tasks", tasks, Task), whole("max_pending", max_pending))
+        self.router = Router(
+            self._strategy(strategy),
+            listed("tasks", tasks, Task),
+            whole("max_pending", max_pending),
+            breaker_settings(breaker),
+            None if retry_budget is None else share("retry_budget", retry_budget),
+        )
+        self.cache = None if cache is None or cache is False else self._cache(cache)
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         self.default_model = None if default_model is None else self.ensure(of_type("default_model", default_model, str))
@@ -108,7 +121,7 @@ class Core:
 
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
-        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait)
+        return Kit(runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, self.cache)
 
     def policy(self, retries: Any) -> Any:
         """The tenacity policy for a call's own ``retries``, or for None the client's."""
@@ -129,43 +142,46 @@ class Core:
         if not isinstance(instance, Instance):
             raise ConfigError(f"instances: expected an Instance, got {type(instance).__name__}")
         provider = REGISTRY.get(instance.provider)
-        instance = self._completed(instance, provider)
-        secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
+        changes = self._missing(instance, provider)
         with self._lock:
             name = instance.name or self._free_name(f"{provider.name}/{instance.model}")
+            instance = instance.completed(name=name, **changes)
+            if not provider.root(instance):
+                vendor = provider.title or provider.name
+                raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
+            secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            route = Route(attrs.evolve(instance, name=name), provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
+            route = Route(instance, provider, pool, name, enabled=instance.enabled, on_demand=on_demand)
             self.router.add(route)
             self.ledger.open(name, provider.name, instance.model)
+            if self.cache is not None:
+                self.cache.keys.forget()
         return route
 
-    def _completed(self, instance: Instance, provider: Provider) -> Instance:
-        """The instance with its provider's own name, and with keys and base URL from the environment where it has none."""
-        environ = self._environ()
-        where = f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
+    def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
+        """What an instance lacks: its provider's own name, and keys and base URL from the environment."""
         for name in ("rpm", "tpm"):
             if getattr(instance, name) is not None:
-                raise ConfigError(f"{where}: {name}: this version does not keep limits of your own yet; leave it out")
-        unknown = [name for name in instance.settings if name not in provider.settings]
+                raise ConfigError(f"{named(instance)}: {name}: this version does not keep limits of your own yet; leave it out")
+        unknown = [name for name in instance.settings if name not in provider.settings] if instance.settings else []
         if unknown:
             known = ", ".join(provider.settings) or "none"
             vendor = provider.title or provider.name
-            raise ConfigError(f"{where}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
+            raise ConfigError(f"{named(instance)}: settings.{unknown[0]}: {vendor} has no such setting; it has {known}")
         changes: dict[str, Any] = {"provider": provider.name}
-        if instance.base_url is None and (url := base_url_for(provider, environ)) is not None:
-            changes["base_url"] = provider.base_url_from(url)
+        if instance.base_url is None and provider.base_url_names:
+            url = base_url_for(provider, self._environ())
+            if url is not None:
+                changes["base_url"] = provider.base_url_from(url)
         if instance.api_key is None and not instance.api_keys:
-            keys = keys_for(provider, environ) or self._from_sources(provider)
+            keys = keys_for(provider, self._environ()) or self._from_sources(provider)
             if not keys and provider.needs_key:
                 names = " or ".join(provider.key_names) or "its key"
-                raise ConfigError(f"{where}: no key; give api_key or api_keys, or set {names} in the environment")
+                raise ConfigError(f"{named(instance)}: no key; give api_key or api_keys, or set {names} in the environment")
             changes["api_keys"] = keys
             if len(keys) > 1 and instance.max_concurrency_per_key is None:
                 changes["max_concurrency_per_key"] = POOLED_CONCURRENCY
-        instance = attrs.evolve(instance, **changes)
-        if not provider.root(instance):
-            raise ConfigError(f"{where}: base_url is missing; {provider.title or provider.name} has no common address")
-        return instance
+        return changes
 
     def _from_sources(self, provider: Provider) -> tuple[Secret, ...]:
         for sources in self.hooks.registered["secret_sources"]:
@@ -179,16 +195,17 @@ class Core:
         return ()
 
     def _free_name(self, wanted: str) -> str:
-        taken = {route.name for route in self.router.routes()}
-        if wanted not in taken:
+        if not self.router.has(wanted):
             return wanted
-        return next(name for number in range(2, len(taken) + 3) if (name := f"{wanted}#{number}") not in taken)
+        return next(name for number in itertools.count(2) if not self.router.has(name := f"{wanted}#{number}"))
 
     def remove(self, name: str) -> None:
         """Take an instance out; its calls in flight go on."""
         with self._lock:
             self._ready.clear()
             self.router.remove(name)
+            if self.cache is not None:
+                self.cache.keys.forget()
 
     def ensure(self, model: str) -> str:
         """Make sure that some instance serves ``model``: a configured one, one that serves any model of that provider, or one
@@ -245,16 +262,26 @@ class Core:
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def _strategy(self, chosen: str | Strategy) -> Strategy:
+    def _cache(self, chosen: Any) -> AnswerCache:
+        from llmkit.config.caches import make_cache
+
+        return make_cache(chosen, self.router, self.hooks.registered["caches"])
+
+    def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
 
-    def set_strategy(self, chosen: str | Strategy) -> None:
+    def set_strategy(self, chosen: str | AnyStrategy) -> None:
         """Choose otherwise from the next call on.
 
         :raises ConfigError: if there is no such strategy.
         """
         self.router.strategy = self._strategy(chosen)
+
+    def close_cache(self) -> None:
+        """Close the cache's files and connections; the other face's next call opens them again."""
+        if self.cache is not None:
+            self.cache.close()
 
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
@@ -262,6 +289,13 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self.ledger.reset_lock()
+        if self.cache is not None:
+            self.cache.reset_after_fork()
+
+
+def named(instance: Instance) -> str:
+    """An instance as errors name it."""
+    return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
 
 
 def check_bundle(path: str) -> None:

@@ -14,8 +14,8 @@ from llmkit.assembly import Core
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
-from llmkit.policy.strategies import Strategy
-from llmkit.values.base import Value
+from llmkit.policy.strategies import AnyStrategy
+from llmkit.values.base import Value, blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
 from llmkit.values.instances import Instance, Task, Timeouts
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
+    from llmkit.values.breaker import BreakerSettings
 
 Self = TypeVar("Self", bound="Face")
 
@@ -47,7 +48,7 @@ class Face:
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
     :param tasks: kinds of work with defaults of their own.
     :param strategy: which instance gets a call: ``lru``, ``round_robin``, ``random``, ``lowest_latency``,
-        ``least_connections``, ``weighted``, a name that a plugin registered, or a
+        ``least_connections``, ``weighted``, ``priority``, a name that a plugin registered, or a
         :class:`~llmkit.policy.strategies.Strategy`.
     :param retries: tries after the first (default 3), or a ``tenacity.Retrying`` whose ``stop``, ``wait`` and ``retry`` are read.
     :param retry_initial_delay: the longest first pause in seconds, of which a random part is waited. Default 0.5.
@@ -58,12 +59,19 @@ class Face:
     :param max_wait: the longest wait, in seconds, for a resting key or instance. Default 60.
     :param unavailable: ``wait`` (default) or ``fail`` at once when nothing can serve a call.
     :param max_pending: calls that may wait at once. Default 10,000.
+    :param breaker: True (default) leaves an instance alone that fails again and again, and tries it again with one call at a time;
+        False never does; :class:`~llmkit.BreakerSettings` says when and for how long.
+    :param retry_budget: retries that go back to the same instance, as a share of its calls in ten seconds, beyond ten free ones.
+        Default 0.1; None for no limit.
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it.
     :param proxy: None (default) for none, ``env`` for the environment's, or a URL.
     :param pool_size: connections: kept for each host (sync; None for 100), open at once (async; None for no limit).
     :param verify: False switches certificate checks off (and warns); text is the path of a CA bundle.
     :param on_unsupported: what to do with a parameter a vendor does not have: ``error`` (default), ``warn`` or ``drop``.
     :param default_model: the model of calls that name none.
+    :param cache: None (default) for no cache of answers; ``memory``; a second level behind memory: ``sqlite:///path``,
+        ``redis://host``, a name that a plugin registered, an object with the methods of :class:`~llmkit.cache.store.Cache`;
+        :class:`~llmkit.CacheSettings` or a mapping of its fields; a :class:`~llmkit.SemanticCache`.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
@@ -77,7 +85,7 @@ class Face:
         instances: Iterable[Instance] = (),
         *,
         tasks: Iterable[Task] = (),
-        strategy: str | Strategy = "lru",
+        strategy: str | AnyStrategy = "lru",
         retries: Any = 3,
         retry_initial_delay: float = 0.5,
         retry_max_delay: float = 8.0,
@@ -87,12 +95,15 @@ class Face:
         max_wait: float = 60.0,
         unavailable: Literal["wait", "fail"] = "wait",
         max_pending: int = 10_000,
+        breaker: bool | BreakerSettings | None = True,
+        retry_budget: float | None = 0.1,
         fallbacks: Sequence[str] = (),
         proxy: str | None = None,
         pool_size: int | None = None,
         verify: bool | str = True,
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
+        cache: Any = None,
         plugins: Iterable[Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -112,12 +123,15 @@ class Face:
             max_wait=max_wait,
             unavailable=unavailable,
             max_pending=max_pending,
+            breaker=breaker,
+            retry_budget=retry_budget,
             fallbacks=fallbacks,
             proxy=proxy,
             pool_size=pool_size,
             verify=verify,
             on_unsupported=on_unsupported,
             default_model=default_model,
+            cache=cache,
             plugins=plugins,
             environ=environ,
         )
@@ -128,6 +142,13 @@ class Face:
         self._core = core
         self._runtime = self._make_runtime(core.transport)
         self._kit = core.kit(self._runtime)
+        self._plain = {
+            **blank(ChatCall),
+            "model": core.default_model,
+            "fallbacks": core.fallbacks,
+            "timeouts": core.timeouts,
+            "on_unsupported": core.on_unsupported,
+        }
 
     def _make_runtime(self, transport: Mapping[str, Any]) -> Runtime:
         raise TypeError("make a Client or an AsyncClient")
@@ -208,14 +229,14 @@ class Face:
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, True)
+        self._core.router.enable(name, True, self._runtime.now())
 
     def disable(self, name: str) -> None:
         """Give an instance no more calls; those in flight go on unharmed.
 
         :raises ConfigError: if there is none of that name.
         """
-        self._core.router.enable(name, False)
+        self._core.router.enable(name, False, self._runtime.now())
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -231,7 +252,7 @@ class Face:
         """How many instances there are."""
         return len(self._core.router.routes())
 
-    def set_strategy(self, strategy: str | Strategy) -> None:
+    def set_strategy(self, strategy: str | AnyStrategy) -> None:
         """Choose instances otherwise from the next call on.
 
         :raises ConfigError: if there is no strategy of that name.
@@ -262,15 +283,9 @@ class Face:
     def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
         core = self._core
         if not given:
-            return ChatCall(
-                deadline=self._deadline(None),
-                model=core.default_model,
-                fallbacks=core.fallbacks,
-                timeouts=core.timeouts,
-                messages=conversation(prompt),
-                stream=stream,
-                on_unsupported=core.on_unsupported,
-            )
+            deadline = Deadline(self._runtime.now() + core.timeout, core.timeout)
+            fields = {**self._plain, "deadline": deadline, "messages": conversation(prompt), "stream": stream}
+            return trusted(ChatCall, fields)
         check_call(given)
         get = given.get
         model, instance = get("model"), get("instance")
@@ -288,6 +303,8 @@ class Face:
             tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
+            priority=get("priority") or 0,
+            cache=get("cache"),
             messages=conversation(prompt, get("system")),
             options=call_options(given),
             stream=stream,
@@ -320,6 +337,7 @@ class Face:
             instance=instance,
             timeouts=self._core.timeouts,
             retries=given.get("retries"),
+            cache=given.get("cache"),
             texts=listed,
             dimensions=given.get("dimensions"),
             extra=given.get("extra"),

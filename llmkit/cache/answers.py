@@ -15,7 +15,7 @@ from llmkit.cache.second import Second
 from llmkit.cache.settings import CacheSettings
 from llmkit.cache.store import Cache
 from llmkit.values.base import Value
-from llmkit.values.calls import Call, CacheUse
+from llmkit.values.calls import CacheUse, Call
 from llmkit.values.completion import Completion
 
 if TYPE_CHECKING:

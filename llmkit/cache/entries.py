@@ -103,11 +103,11 @@ def _chat(answer: Completion, now: float, until: float) -> Entry | None:
 
 
 def _unchangeable(message: Message) -> bool:
-    return message.extra is None and all(type(part) in SHARED and part.extra is None for part in message.content)  # type: ignore[union-attr]
+    return message.extra is None and all(isinstance(part, SHARED) and part.extra is None for part in message.content)
 
 
 def _length(message: Message) -> int:
-    return sum(len(part.text) for part in message.content)  # type: ignore[union-attr]
+    return sum(len(part.text) for part in message.content if isinstance(part, SHARED))
 
 
 def _messages(messages: tuple[Message, ...]) -> bytes | None:

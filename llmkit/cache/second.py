@@ -20,6 +20,7 @@ PATIENCE = 0.05
 LOCKED = 10.0
 """Seconds for which a process may keep the others from asking the vendor the same."""
 
+Clock = Callable[[], float]
 FAILED = object()
 log = logging.getLogger("llmkit.cache")
 
@@ -50,14 +51,14 @@ class Second:
         self.rejected = 0
         self._seal = seal
         self._most = max_entry_bytes
-        self._prefix = "llmkit:" + seal.namespace + ":"
+        self._prefix = "llmkit:" + seal.namespace.replace("%", "%25").replace(":", "%3A") + ":"
         self._locks = hasattr(store, "lock") and hasattr(store, "unlock")
 
     def resting(self, now: float) -> bool:
         """Whether it is left alone now."""
         return self.breaker.resting(now)
 
-    def look(self, key: str, kind: str, token: str | None, clock: Callable[[], float], wall: Callable[[], float], asked: float) -> Found:
+    def look(self, key: str, kind: str, token: str | None, clock: Clock, wall: Clock, asked: float) -> Found:
         """The entry under ``key``; where there is none, and ``token`` is given, the right to make it."""
         data = self._guarded(clock, asked, self.store.get, self._prefix + key)
         if data is FAILED:
@@ -69,10 +70,11 @@ class Second:
             self.rejected += 1
         if token is None or not self._locks:
             return Found()
-        got = self._guarded(clock, clock(), self.store.lock, self._prefix + "lock:" + key, token, LOCKED)  # type: ignore[attr-defined]
+        lock = self.store.lock  # type: ignore[attr-defined]
+        got = self._guarded(clock, clock(), lock, self._prefix + "lock:" + key, token, LOCKED)
         return Found(busy=got is False, failed=got is FAILED)
 
-    def keep(self, key: str, entry: Entry, token: str | None, clock: Callable[[], float], wall: Callable[[], float], asked: float) -> bool:
+    def keep(self, key: str, entry: Entry, token: str | None, clock: Clock, wall: Clock, asked: float) -> bool:
         """Write an entry, and give the right to make it back; whether it was written."""
         data = self._guarded(clock, asked, self._seal.encode, key, entry, clock(), wall())
         if data is FAILED or len(data) > self._most:
@@ -85,20 +87,21 @@ class Second:
         self.release(key, token, clock)
         return written
 
-    def release(self, key: str, token: str | None, clock: Callable[[], float]) -> None:
+    def release(self, key: str, token: str | None, clock: Clock) -> None:
         """Give the right to make an entry back."""
         if token is not None and self._locks:
-            self._guarded(clock, clock(), self.store.unlock, self._prefix + "lock:" + key, token)  # type: ignore[attr-defined]
+            unlock = self.store.unlock  # type: ignore[attr-defined]
+            self._guarded(clock, clock(), unlock, self._prefix + "lock:" + key, token)
 
-    def delete(self, key: str, clock: Callable[[], float], asked: float) -> bool:
+    def delete(self, key: str, clock: Clock, asked: float) -> bool:
         """Forget an entry; whether the second level took it in."""
         return self._guarded(clock, asked, self.store.delete, self._prefix + key) is not FAILED
 
-    def clear(self, clock: Callable[[], float], asked: float) -> bool:
+    def clear(self, clock: Clock, asked: float) -> bool:
         """Forget every entry of the namespace; whether the second level took it in."""
         return self._guarded(clock, asked, self.store.clear, self._prefix, patient=True) is not FAILED
 
-    def _guarded(self, clock: Callable[[], float], asked: float, work: Callable[..., Any], *given: Any, patient: bool = False) -> Any:
+    def _guarded(self, clock: Clock, asked: float, work: Callable[..., Any], *given: Any, patient: bool = False) -> Any:
         now = clock()
         if (now - asked > PATIENCE and not patient) or not self.breaker.allows(now):
             self.skipped += 1

@@ -13,6 +13,7 @@ from llmkit.values.base import Value
 from llmkit.values.secret import Secret
 
 MEMORY = "memory"
+SCHEMES = ("redis", "rediss", "unix", "sqlite")
 
 
 def _whole(value: Any, attribute: Any, number: Any) -> None:

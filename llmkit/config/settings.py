@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from llmkit.cache.settings import CacheSettings
 from llmkit.policy.strategies import ALIASES
 from llmkit.values.instances import Instance, Task, Timeouts
 
@@ -93,6 +94,8 @@ class Settings:
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None
     """The model of calls that name none, as ``provider/model``."""
+    cache: CacheSettings | None = None
+    """The cache of answers; None for none."""
 
     logging: Logging | None = None
     """For the client to apply; no keyword argument."""

@@ -12,10 +12,13 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion, Embeddings
-from llmkit.values.instances import DEFAULT_TIMEOUTS
+from llmkit.values.options import NO_OPTIONS
 from llmkit.wire.json import parse_answer
 
 R = TypeVar("R")
+
+CONNECT, ATTEMPT = 5.0, 600.0
+"""Seconds, where a call's timeouts say nothing: :data:`~llmkit.values.instances.DEFAULT_TIMEOUTS`."""
 
 
 async def ask(kit: Kit, call: Call[R]) -> R:
@@ -42,18 +45,18 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
     route, runtime = lease.route, kit.runtime
     call, request, dropped = prepared(kit, trail.call, lease)
     timeouts = call.timeouts
-    seconds = route.instance.timeout or timeouts.attempt or DEFAULT_TIMEOUTS.attempt or 0.0
-    until = min(lease.started + seconds, call.deadline.at)
-    reply = await runtime.send(request, timeouts.connect or 5.0, until)
+    until = lease.started + (route.instance.timeout or timeouts.attempt or ATTEMPT)
+    reply = await runtime.send(request, timeouts.connect or CONNECT, min(until, call.deadline.at))
     answer = decoded(call, reply, route)
     now = runtime.now()
-    lease.release(now, answered=True)
+    kit.router.release(lease, now, answered=True)
     attempt = trail.book(lease, now, None)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=call, attempt=attempt)
     if isinstance(answer, (Completion, Embeddings)):
         stamp(answer, route, trail, now, reply.headers)
-        finished(call, answer, dropped)
+        if dropped or (isinstance(call, ChatCall) and call.options is not NO_OPTIONS):
+            finished(call, answer, dropped)
         kit.ledger.answered(route.name, answer.usage)
     return answer
 

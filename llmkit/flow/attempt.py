@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -13,130 +12,72 @@ from llmkit.errors import (
     InvalidResponseError,
     LLMError,
     ModelNotFoundError,
-    NoInstanceAvailable,
     Recovery,
     RequestTimeout,
 )
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
-from llmkit.policy.routes import Lease, Parked, Route
+from llmkit.policy.routes import Lease, Route
 from llmkit.provider import Provider
-from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall
-from llmkit.values.completion import Completion, Embeddings, ModelList, Timing
-from llmkit.values.instances import Instance
-from llmkit.values.options import OPTION_NAMES
+from llmkit.values.base import trusted
+from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.completion import Timing
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES
 from llmkit.wire.errors import request_id
 from llmkit.wire.http import HttpReply, HttpRequest, flaw
 from llmkit.wire.redact import describe, without_secret
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 PROVIDERS_OWN = (Exception, SystemExit)
 """What a provider's own mistakes raise; an interrupt or a cancelled task is nobody's mistake."""
 BODIES = (bytes, type(None))
-ANSWERS: Mapping[type[Call[Any]], type] = {ChatCall: Completion, EmbedCall: Embeddings, ModelsCall: ModelList}
-"""The type of each call's answer; a raw call's may be anything."""
-
-
-async def admitted(kit: Kit, trail: Trail) -> Lease:
-    """Wait for room and lease a key.
-
-    :raises LLMError: where nothing can serve the call soon enough: why the keys rest, or
-        :class:`~llmkit.errors.NoInstanceAvailable`.
-    """
-    runtime = kit.runtime
-    while True:
-        now = runtime.now()
-        found = kit.router.admit(trail.call, trail.tried, now, runtime.waiter)
-        if type(found) is Lease:
-            return found
-        assert isinstance(found, Parked)
-        lease = await _parked(kit, trail, found, now)
-        if lease is not None:
-            return lease
-
-
-async def _parked(kit: Kit, trail: Trail, place: Parked, now: float) -> Lease | None:
-    left = trail.call.deadline.left(now)
-    wait = left if place.until is None else place.until - now
-    refused = not place.queued and (kit.unavailable == "fail" or wait > kit.max_wait or wait >= left)
-    late = trail.call.deadline.over(now)
-    if refused or late:
-        kit.router.leave(place, now)
-        if late:
-            raise trail.over(trail.call.deadline.passed())
-        raise _unavailable(kit, trail, place.error)
-    try:
-        await kit.runtime.wait(place.waiter, min(wait, left))
-    except BaseException:
-        kit.router.leave(place, kit.runtime.now())
-        raise
-    trail.queued += kit.runtime.now() - now
-    return kit.router.unpark(place)
-
-
-def _unavailable(kit: Kit, trail: Trail, error: LLMError) -> LLMError:
-    """The error for a call that nothing can serve soon enough; a call that failed once for the same reason says it in the
-    vendor's words."""
-    if len(trail.failures) == 1 and type(trail.failures[0]) is type(error):
-        trail.failures[0].retry_after = error.retry_after
-        error = trail.failures[0]
-    if isinstance(error, NoInstanceAvailable) and error.retry_after is not None:
-        error.retry_at = kit.runtime.time() + error.retry_after
-    error.attempts = tuple(trail.attempts)
-    return error
 
 
 def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRequest, tuple[str, ...]]:
-    """The call as this instance gets it, its request with the key in it, and what was dropped."""
+    """The call as this instance gets it, its request with the key in it, and what was dropped.
+
+    A provider's own mistakes must not look like the caller's, nor escape untyped.
+    """
     route = lease.route
     provider, instance = route.provider, route.instance
     dropped: tuple[str, ...] = ()
-    if isinstance(call, ChatCall):
-        options = kit.router.options(call, route, call.options)
-        if options is not call.options:
-            call = attrs.evolve(call, options=options)
-        if call.stream and "stream" not in provider.features:
-            raise provider.cannot("stream")
-        missing = _guarded(route, "say what it supports", _missing, provider, call, instance)
-        if missing:
-            call, dropped = _without(call, missing, provider), missing
-    elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
-        raise provider.cannot("embeddings")
-    request = _guarded(route, "encode the call", provider.encode, call, instance)
-    if not isinstance(request, HttpRequest):
-        raise _unsendable(route, request)
-    if instance.headers:
-        request = request.with_headers(instance.headers)
-    if kit.hooks.request:
-        request = _hooked(kit, call, request, route)
-    if lease.key.secret is not None:
-        request = _guarded(route, "authorize the request", provider.authorize, request, lease.key.secret)
-        if not isinstance(request, HttpRequest):
-            raise _unsendable(route, request)
-    if request.body.__class__ not in BODIES:
-        raise _mistaken(route, f"made a request whose body is {type(request.body).__name__}, not bytes")
-    return call, request, dropped
-
-
-def _missing(provider: Provider, call: ChatCall, instance: Instance) -> tuple[str, ...]:
-    return tuple(provider.unsupported(call, instance))
-
-
-def _guarded(route: Route, what: str, method: Callable[..., T], *given: Any) -> T:
-    """What a provider's method returns; its own mistakes must not look like the caller's, nor escape untyped."""
+    step = "say what it supports"
     try:
-        return method(*given)
-    except LLMError:
+        if isinstance(call, ChatCall):
+            if call.task is not None or instance.options is not NO_OPTIONS:
+                call = attrs.evolve(call, options=kit.router.options(call, route, call.options))
+            if call.stream and "stream" not in provider.features:
+                raise provider.cannot("stream")
+            dropped = tuple(provider.unsupported(call, instance))
+            if dropped:
+                call = _without(call, dropped, provider)
+        elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
+            raise provider.cannot("embeddings")
+        step = "encode the call"
+        request = provider.encode(call, instance)
+        _check_request(route, request)
+        if instance.headers:
+            request = request.with_headers(instance.headers)
+        if kit.hooks.request:
+            request = _hooked(kit, call, request, route)
+        if lease.key.secret is not None:
+            step = "authorize the request"
+            request = provider.authorize(request, lease.key.secret)
+            _check_request(route, request)
+        return call, request, dropped
+    except (LLMError, Warning):
         raise
     except PROVIDERS_OWN as problem:
         said = describe(problem)
-    raise _mistaken(route, f"cannot {what} ({said})")
+    raise _mistaken(route, f"cannot {step} ({said})")
 
 
-def _unsendable(route: Route, request: Any) -> InvalidRequestError:
-    return _mistaken(route, f"made {type(request).__name__}, not an HttpRequest")
+def _check_request(route: Route, request: Any) -> None:
+    if not isinstance(request, HttpRequest):
+        raise _mistaken(route, f"made {type(request).__name__}, not an HttpRequest")
+    if request.body.__class__ not in BODIES:
+        raise _mistaken(route, f"made a request whose body is {type(request.body).__name__}, not bytes")
 
 
 def _mistaken(route: Route, said: str) -> InvalidRequestError:
@@ -194,7 +135,7 @@ def decoded(call: Call[R], reply: HttpReply, route: Route) -> R:
     try:
         if 200 <= reply.status < 300:
             answer: R = provider.decode(call, reply)
-            if isinstance(answer, ANSWERS.get(type(call), object)):
+            if isinstance(answer, call.answer):
                 return answer
             problem: BaseException = TypeError(f"decode returned {type(answer).__name__}")
         else:
@@ -239,11 +180,10 @@ def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
 
 def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, first_event: float | None = None) -> None:
     """Write on an answer that nobody has seen yet how it was got; it is frozen from here on."""
-    vars(answer).update(
-        provider=route.instance.provider,
-        instance=route.name,
-        headers=headers,
-        request_id=request_id(headers),
-        attempts=tuple(trail.attempts),
-        timing=Timing(now - trail.started, trail.queued, first_event),
-    )
+    fields = answer.__dict__
+    fields["provider"] = route.instance.provider
+    fields["instance"] = route.name
+    fields["headers"] = headers
+    fields["request_id"] = request_id(headers)
+    fields["attempts"] = tuple(trail.attempts)
+    fields["timing"] = trusted(Timing, {"total": now - trail.started, "queued": trail.queued, "first_event": first_event})

@@ -35,11 +35,13 @@ async def cached(kit: Kit, call: Call[R], ask: Callable[[Kit, Call[R]], Awaitabl
     if key is None:
         return await ask(attrs.evolve(kit, cache=None), call)
     use = call.cache
-    if use != "refresh":
+    if use is None:
         now = kit.runtime.now()
-        entry = cache.memory.get(key, now, oldest(use))
+        entry = cache.memory.get(key, now)
         if entry is not None:
             return served(kit, call, entry, now)  # type: ignore[no-any-return]
+    elif (entry := recalled(kit, call, key)) is not None:
+        return served(kit, call, entry, kit.runtime.now())  # type: ignore[no-any-return]
     flight, entry = await boarded(kit, call, key)
     if flight is None:
         assert entry is not None
@@ -59,11 +61,17 @@ async def cached(kit: Kit, call: Call[R], ask: Callable[[Kit, Call[R]], Awaitabl
     return served(kit, call, entry, kit.runtime.now())  # type: ignore[no-any-return]
 
 
+def recalled(kit: Kit, call: Call[Any], key: str) -> Entry | None:
+    """What memory has, if the call takes it."""
+    assert kit.cache is not None
+    return None if call.cache == "refresh" else kit.cache.memory.get(key, kit.runtime.now(), oldest(call.cache))
+
+
 def served(kit: Kit, call: Call[Any], entry: Entry, now: float) -> Any:
     """A copy of a kept answer for one more call, booked as a hit."""
     deadline = call.deadline
     answer = entry.answer(now - deadline.at + deadline.seconds)
-    kit.ledger.cache_hit(answer.instance)
+    kit.ledger.cache_hit(answer.instance, call.task, call.tags)
     if kit.hooks.answer:
         kit.hooks.answer(call=call, answer=answer)
     return answer

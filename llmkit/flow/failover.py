@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from llmkit.errors import LLMError
-from llmkit.flow.attempt import admitted, bare, timed_out
+from llmkit.flow.attempt import bare, timed_out
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
@@ -24,7 +24,13 @@ async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease]
     failed: Lease | None = None
     pause = 0.0
     while True:
-        lease = await admitted(kit, trail)
+        found = kit.router.admit(call, trail.tried, runtime.now(), runtime.waiter)
+        if type(found) is Lease:
+            lease = found
+        else:
+            from llmkit.flow.waiting import turn  # most calls never wait
+
+            lease = await turn(kit, trail, found)
         if failed is not None:
             if lease.route is not failed.route and hooks.failover:
                 hooks.failover(call=call, error=failure, instance=lease.route.name)
@@ -35,12 +41,14 @@ async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease]
         except LLMError as error:
             failure = bare(error, lease)
         except BaseException:
-            lease.release(runtime.now())
+            kit.router.release(lease, runtime.now())
             raise
         failed = lease
         now = runtime.now()
         failure = timed_out(call, failure, now)
-        lease.release(now, failure)
+        failure.provider = failure.provider or lease.route.instance.provider
+        failure.instance = failure.instance or lease.route.name
+        kit.router.release(lease, now, failure)
         attempt_made = trail.book(lease, now, failure)
         kit.ledger.failed(lease.route.name, failure)
         if hooks.attempt:

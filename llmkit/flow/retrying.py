@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery, RequestTimeout
 from llmkit.flow.kit import Kit
+from llmkit.policy.breaker import is_fault
 from llmkit.policy.routes import NOTHING_TRIED, Lease, Tried
+from llmkit.values.base import trusted
 from llmkit.values.calls import Call
 from llmkit.values.completion import Attempt
 
@@ -16,23 +16,37 @@ if TYPE_CHECKING:
     import tenacity
 
 
-@attrs.define(eq=False, repr=False)
 class Trail:
     """One call's tries so far."""
 
-    call: Call[Any]
-    started: float
-    tried: Tried = NOTHING_TRIED
-    attempts: list[Attempt] = attrs.field(factory=list)
-    failures: list[LLMError] = attrs.field(factory=list)
-    queued: float = 0.0
-    owed: float = 0.0
+    tried = NOTHING_TRIED
+    queued = 0.0
+    """Seconds spent waiting for room, for a key, and between tries."""
+    owed = 0.0
     """The policy's pause after the last failure, not taken while something else could be tried at once."""
     state: tenacity.RetryCallState | None = None
 
+    def __init__(self, call: Call[Any], started: float) -> None:
+        self.call = call
+        self.started = started
+        self.attempts: list[Attempt] = []
+
+    @property
+    def failures(self) -> list[LLMError]:
+        """What went wrong so far."""
+        return [attempt.error for attempt in self.attempts if attempt.error is not None]
+
     def book(self, lease: Lease, now: float, error: LLMError | None) -> Attempt:
         """Write one try down."""
-        attempt = Attempt(lease.route.name, lease.key.label, lease.started - self.started, now - lease.started, error)
+        began = lease.started
+        fields = {
+            "instance": lease.route.name,
+            "key": lease.key.label,
+            "started": began - self.started,
+            "seconds": now - began,
+            "error": error,
+        }
+        attempt = trusted(Attempt, fields)
         self.attempts.append(attempt)
         return attempt
 
@@ -40,34 +54,36 @@ class Trail:
         """Decide what follows a failed try: seconds to pause before the next one.
 
         A refused key or an unknown model moves the call on without counting as a retry: what was refused rests, so such moves end
-        by themselves. Everything else is counted against the policy.
+        by themselves. Everything else is counted against the policy, and a fault that is tried again on the same instance against
+        that instance's retry budget.
 
         :raises LLMError: if there is to be no further try.
         """
-        error.provider = error.provider or lease.route.instance.provider
-        error.instance = error.instance or lease.route.name
-        self.failures.append(error)
         if error.recovery is Recovery.NEVER or self.call.deadline.over(now):
             raise self.over(error)
         if self.tried is NOTHING_TRIED:
             self.tried = Tried()
         self.tried.keys.add(lease.key)
         if error.recovery is Recovery.OTHER_INSTANCE:
-            self.tried.dead.update(lease.route.keys.keys)
-            self.tried.keys.update(self.tried.dead)
+            self.tried.dead.add(lease.route)
         if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
             self.tried.routes.add(lease.route)
         counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and lease.key.rest_until <= now)
         if counted:
             self.owed = self._counted(kit, error, now)
-        if kit.router.untried(self.call, self.tried, now):
+        elsewhere = kit.router.elsewhere(self.call, self.tried, now)
+        if elsewhere:
+            return 0.0
+        if counted and is_fault(error) and not kit.router.afford_retry(lease.route, now):
+            raise self.over(error)
+        if elsewhere is False:
             return 0.0
         if error.recovery is Recovery.OTHER_INSTANCE and not kit.router.alive(self.call, self.tried):
             raise self.over(error)
         self.tried = self.tried.again()
         pause, self.owed = self.owed, 0.0
         if lease.key.rest_until > now:
-            return 0.0  # the wait for the key to recover is the pause
+            return 0.0  # the wait for it to recover is the pause
         if not self.call.deadline.affords(pause, now):
             raise self.over(error)
         return pause
@@ -103,12 +119,12 @@ class Trail:
 
     def over(self, error: LLMError) -> LLMError:
         """The error that ends the call: its own last one, or all of them where several instances failed."""
-        attempts = tuple(self.attempts)
-        instances = dict.fromkeys(failure.instance for failure in self.failures)
+        attempts, failures = tuple(self.attempts), self.failures
+        instances = dict.fromkeys(failure.instance for failure in failures)
         late = isinstance(error, RequestTimeout) and error.phase == "deadline"
         if len(instances) > 1 and error.recovery is not Recovery.NEVER and not late:
             said = "; ".join(f"{name}: {self._last_of(name).message}" for name in instances)
-            error = AllInstancesFailed(f"{len(instances)} instances failed: {said}", failures=tuple(self.failures))
+            error = AllInstancesFailed(f"{len(instances)} instances failed: {said}", failures=tuple(failures))
         error.attempts = attempts
         return error
 

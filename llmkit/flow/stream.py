@@ -21,7 +21,7 @@ from llmkit.policy.routes import Lease, Route
 from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
 from llmkit.values.calls import ChatCall
-from llmkit.values.completion import Completion
+from llmkit.values.completion import Attempt, Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
 from llmkit.values.instances import DEFAULT_TIMEOUTS
 from llmkit.wire.body import MOST_BODY
@@ -55,6 +55,16 @@ class OpenStream:
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
+
+    @property
+    def instance(self) -> str:
+        """Name of the instance that answers."""
+        return self.lease.route.name
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The tries so far."""
+        return tuple(self.trail.attempts)
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""
@@ -227,7 +237,9 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     stream.closed = True
     now = kit.runtime.now()
     ended = stream.ended and failure is None
-    stream.lease.release(now, failure, answered=ended)
+    lease = stream.lease
+    first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
+    kit.router.release(lease, now, failure, answered=ended, first_event=first)
     try:
         _tell_closed(kit, stream, failure, now)
     finally:

@@ -31,6 +31,8 @@ class InstanceUsage(Value):
     """Tokens of whole answers."""
     partial_usage: Usage = NOTHING
     """Tokens of interrupted streams, as far as the vendor told."""
+    cache_hits: int = 0
+    """Answers that came from llmkit's own cache; they add nothing to the tokens."""
 
 
 _COUNTS = tuple(field.name for field in attrs.fields(Usage) if field.name != "estimated")
@@ -50,6 +52,7 @@ class _Row:
     whole: list[int] = attrs.field(factory=lambda: [0] * len(_COUNTS))
     partial: list[int] = attrs.field(factory=lambda: [0] * len(_COUNTS))
     estimated: bool = False
+    cache_hits: int = 0
 
     def add(self, counts: list[int], usage: Usage) -> None:
         """Add ``usage`` to ``counts``."""
@@ -60,7 +63,7 @@ class _Row:
         """The books as a value."""
         whole, partial = _usage(self.whole, self.estimated), _usage(self.partial)
         return InstanceUsage(
-            self.instance, self.provider, self.model, self.calls, self.errors, self.interrupted, whole, partial
+            self.instance, self.provider, self.model, self.calls, self.errors, self.interrupted, whole, partial, self.cache_hits
         )
 
 
@@ -88,6 +91,13 @@ class Ledger:
             row.calls += 1
             if usage is not None:
                 row.add(row.whole, usage)
+
+    def cache_hit(self, instance: str, task: str | None, tags: tuple[str, ...]) -> None:
+        """Book an answer from llmkit's own cache, under the instance that gave it when it was new."""
+        with self._lock:
+            row = self._rows.get(instance)
+            if row is not None:
+                row.cache_hits += 1
 
     def failed(self, instance: str, error: LLMError) -> None:
         """Book a try that failed."""

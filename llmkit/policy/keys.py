@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 import attrs
@@ -67,6 +68,10 @@ class KeyPool:
         Round robin: among keys that are always available, uses differ by at most one.
         """
         keys, limit = self.keys, self.limit
+        if len(keys) == 1:
+            key = keys[0]
+            free = key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried
+            return key if free else None
         position = self._next
         for _ in keys:
             if position >= len(keys):
@@ -78,21 +83,21 @@ class KeyPool:
                 return key
         return None
 
-    def has(self, now: float, tried: Collection[Key]) -> bool:
-        """Whether :meth:`pick` would find a key."""
+    def ready_at(self, now: float) -> float:
+        """When a key can be used, as far as is known: ``now`` or earlier where one can; inf where each one that does not rest
+        is at its limit."""
+        soonest, limit = math.inf, self.limit
+        for key in self.keys:
+            if limit is None or key.in_flight < limit:
+                if key.rest_until <= now:
+                    return key.rest_until
+                soonest = min(soonest, key.rest_until)
+        return soonest
+
+    def at_limit(self, now: float) -> bool:
+        """Whether a key that does not rest is at its limit."""
         limit = self.limit
-        for key in self.keys:  # a loop costs half of any() over a generator, and every call comes by here  # noqa: SIM110
-            if key.rest_until <= now and (limit is None or key.in_flight < limit) and key not in tried:
-                return True
-        return False
-
-    def soonest(self) -> float:
-        """When the first key stops resting; in the past where one does not rest."""
-        return min(key.rest_until for key in self.keys)
-
-    def next_rest_end(self, now: float) -> float | None:
-        """When the next key stops resting; None where none rests."""
-        return min((key.rest_until for key in self.keys if key.rest_until > now), default=None)
+        return limit is not None and any(key.rest_until <= now and key.in_flight >= limit for key in self.keys)
 
     def struck(self, key: Key, error: LLMError, started: float, now: float) -> None:
         """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together and

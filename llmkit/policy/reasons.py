@@ -17,20 +17,26 @@ if TYPE_CHECKING:
     from llmkit.policy.routes import Route
 
 
-def why_not(resting: list[Route], now: float, until: float | None) -> LLMError:
-    """The error for a call that nothing can serve, from the reasons for which the keys rest."""
-    keys = [key for route in resting for key in route.keys.keys if key.resting is not None]
-    labels = ", ".join(key.label for key in keys[:10]) + (", …" if len(keys) > 10 else "")
+KINDS: tuple[tuple[tuple[type[LLMError], ...], str], ...] = (
+    ((PermissionDeniedError,), "every key lacks the permission"),
+    ((AuthenticationError, PermissionDeniedError), "every key was refused"),
+    ((QuotaExceededError,), "every key is out of quota"),
+    ((RateLimitError,), "every key is rate limited"),
+)
+
+
+def why_not(routes: list[Route], now: float, until: float | None) -> LLMError:
+    """The error for a call that nothing can serve now, from the reasons for which keys and instances rest.
+
+    :param until: when the soonest rest ends.
+    """
     seconds = None if until is None else max(0.0, until - now)
+    keys = [key for route in routes for key in route.keys.keys if key.resting is not None and key.rest_until > now]
+    broken = [route for route in routes if route.breaker.until > now]
+    labels = _listed([key.label for key in keys])
     reasons = [key.resting for key in keys if key.resting is not None]
-    kinds: tuple[tuple[tuple[type[LLMError], ...], str], ...] = (
-        ((PermissionDeniedError,), "every key lacks the permission"),
-        ((AuthenticationError, PermissionDeniedError), "every key was refused"),
-        ((QuotaExceededError,), "every key is out of quota"),
-        ((RateLimitError,), "every key is rate limited"),
-    )
-    for classes, said in kinds:
-        if reasons and all(isinstance(reason, classes) for reason in reasons):
+    for classes, said in KINDS:
+        if reasons and not broken and all(isinstance(reason, classes) for reason in reasons):
             first = next(reason for reason in reasons if isinstance(reason, classes[0]))
             return classes[0](
                 f"{said}: {labels} ({first.message})",
@@ -39,4 +45,12 @@ def why_not(resting: list[Route], now: float, until: float | None) -> LLMError:
                 vendor_code=first.vendor_code,
                 retry_after=seconds,
             )
-    return NoInstanceAvailable(f"nothing can serve the call now; resting keys: {labels or 'none'}", retry_after=seconds)
+    said = f"resting keys: {labels or 'none'}"
+    if broken:
+        last = next((route.breaker.reason.message for route in broken if route.breaker.reason is not None), "")
+        said = f"{_listed([route.name for route in broken])} failed again and again ({last})" + (f"; {said}" if keys else "")
+    return NoInstanceAvailable(f"nothing can serve the call now; {said}", retry_after=seconds)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")

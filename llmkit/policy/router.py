@@ -1,30 +1,28 @@
 """Which instance and which key a call gets, at once or after how long a wait.
 
 The router holds every instance's state behind one lock, which is held for the length of a computation only. A call that nothing
-can serve now is *parked*: it waits, through the runtime, for a slot that is handed to it in order of arrival, or for the end of
-the soonest rest.
+can serve now is *parked*: it stands in line with the calls of its kind. Whoever makes room serves the lines, and hands the lease
+over; the first of each line also watches the clock for the end of the soonest rest.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.errors import (
-    ConfigError,
-    LLMError,
-    NoInstanceAvailable,
-    QueueFullError,
-    did_you_mean,
-    shown,
-)
-from llmkit.policy.keys import KeyState
+from llmkit.errors import ConfigError, LLMError, did_you_mean, shown
+from llmkit.policy.breaker import CLOSED, Breaker, is_fault
+from llmkit.policy.candidates import find
+from llmkit.policy.indexes import Fit, Group
+from llmkit.policy.keys import Key, KeyState
+from llmkit.policy.lines import Lines
 from llmkit.policy.reasons import why_not
-from llmkit.policy.routes import ANY_MODEL, NOTHING_TRIED, Lease, Parked, Route, Tried
-from llmkit.policy.strategies import Strategy
+from llmkit.policy.retry_budget import RetryBudget
+from llmkit.policy.routes import NOTHING_TRIED, Lease, Parked, Plan, Route, Tried
+from llmkit.policy.strategies import AnyStrategy, Strategy, index_of
 from llmkit.values.calls import Call
 from llmkit.values.instances import Task
 from llmkit.values.options import NO_OPTIONS, Options
@@ -32,30 +30,56 @@ from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.runtime import Waiter
+    from llmkit.values.breaker import BreakerSettings
 
-LATENCY_DECAY = 0.3
-"""Share of the newest measurement in an instance's average latency."""
+MOST_PLANS = 1000
+"""Kinds of calls whose ways are remembered."""
 
 
 class Router:
-    """Every instance of a client, and whose turn it is."""
+    """Every instance of a client, and whose turn it is.
 
-    def __init__(self, strategy: Strategy, tasks: Iterable[Task] = (), max_pending: int = 10_000) -> None:
-        self.strategy = strategy
+    :param breaker: when instances that keep failing are left alone; None for never, True for the defaults.
+    :param retry_budget: see :class:`~llmkit.policy.retry_budget.RetryBudget`; None for no limit.
+    """
+
+    def __init__(
+        self,
+        strategy: AnyStrategy,
+        tasks: Iterable[Task] = (),
+        max_pending: int = 10_000,
+        breaker: BreakerSettings | Literal[True] | None = None,
+        retry_budget: float | None = None,
+    ) -> None:
+        self._strategy = strategy
+        self._breaker = breaker
+        self._retry_budget = retry_budget
         self.tasks: dict[str, Task] = {}
         for task in tasks:
             if self.tasks.setdefault(task.name, task) is not task:
                 raise ConfigError(f"two tasks are named {task.name!r}")
-        self.max_pending = max_pending
         self._epoch = object()
         self._told = False
         self._routes: dict[str, Route] = {}
         self._lock = threading.Lock()
-        self._tiers: dict[tuple[str | None, str | None, str | None, tuple[str, ...]], list[list[Route]]] = {}
+        self._plans: dict[Any, Plan] = {}
+        self._groups: dict[tuple[int, ...], Group] = {}
         self._given = 0
-        self._pending: dict[int, Parked] = {}
+        self._added = 0
+        self.lines = Lines(max_pending, self._lease)
 
     # ------------------------------------------------------------------------------------------- instances
+
+    @property
+    def strategy(self) -> AnyStrategy:
+        """How to choose among instances."""
+        return self._strategy
+
+    @strategy.setter
+    def strategy(self, strategy: AnyStrategy) -> None:
+        with self._lock:
+            self._strategy = strategy
+            self._changed()
 
     def add(self, route: Route) -> None:
         """Take in an instance.
@@ -65,7 +89,8 @@ class Router:
         with self._lock:
             if route.name in self._routes:
                 raise ConfigError(f"two instances are named {shown(route.name)}")
-            route.position = max((other.position for other in self._routes.values()), default=-1) + 1
+            route.position = self._added
+            self._added += 1
             self._routes[route.name] = route
             self._changed()
 
@@ -80,8 +105,8 @@ class Router:
             self._changed()
             return route
 
-    def enable(self, name: str, enabled: bool) -> None:
-        """Switch an instance on or off; its calls in flight go on unharmed. Switched on, its keys start afresh.
+    def enable(self, name: str, enabled: bool, now: float) -> None:
+        """Switch an instance on or off; its calls in flight go on unharmed. Switched on, it and its keys start afresh.
 
         :raises ConfigError: if there is none of that name.
         """
@@ -90,6 +115,8 @@ class Router:
             route.enabled = enabled
             if enabled:
                 route.keys.wake()
+                route.breaker.reset()
+            route.refresh(now)
             self._changed()
 
     def routes(self) -> tuple[Route, ...]:
@@ -104,6 +131,10 @@ class Router:
         """
         with self._lock:
             return self._named(name)
+
+    def has(self, name: str) -> bool:
+        """Whether an instance has that name."""
+        return name in self._routes
 
     def options(self, call: Call[Any], route: Route, options: Options) -> Options:
         """A call's options over the instance's defaults over the task's."""
@@ -122,17 +153,19 @@ class Router:
         """Start afresh in a forked child: no lock is held, no call is in flight, nobody waits."""
         self._lock = threading.Lock()
         self._epoch = object()
-        self._pending = {}
+        self.lines.forget()
         for route in self._routes.values():
             route.in_flight = 0
-            route.waiting = deque()
             for key in route.keys.keys:
                 key.in_flight = 0
+            route.breaker.undecided(0.0)
+            route.refresh(0.0)
+        self._changed()
 
     # ------------------------------------------------------------------------------------------- whose turn it is
 
     def admit(self, call: Call[Any], tried: Tried, now: float, waiter: Callable[[], Waiter]) -> Lease | Parked:
-        """A lease for ``call``, or a place in the queue.
+        """A lease for ``call``, or a place in line.
 
         What has not been tried comes first; what has been tried serves again when nothing else can. The models of ``fallbacks``
         come after the call's own.
@@ -141,31 +174,47 @@ class Router:
         :raises QueueFullError: if ``max_pending`` calls wait already.
         """
         with self._lock:
-            tiers = self._candidates(call)
-            for routes in tiers:
-                if (lease := self._lease_from(routes, tried, now)) is not None:
+            plan = self._plans.get((call.instance, call.model, call.task, call.fallbacks)) or self._plan(call)
+            if self.lines.open:
+                self.lines.serve(now)
+            if not plan.line:
+                lease = self._lease(plan, call, tried, now)
+                if lease is not None:
                     return lease
-            if tried.keys:
-                again = tried.again()
-                for routes in tiers:
-                    if (lease := self._lease_from(routes, again, now)) is not None:
-                        return lease
-            return self._park([route for routes in tiers for route in routes if route.lives(tried)], now, waiter())
+            return self.lines.park(plan, call, tried.again(), now, waiter())
 
-    def untried(self, call: Call[Any], tried: Tried, now: float) -> bool:
-        """Whether something that the call has not tried could serve it right now."""
+    def elsewhere(self, call: Call[Any], tried: Tried, now: float) -> bool | None:
+        """Whether something that the call has not tried could serve it right now: True for another instance, False for another
+        key of one that it has tried, None for neither."""
         with self._lock:
-            return any(
-                route.has_room() and route.keys.has(now, tried.keys) for routes in self._candidates(call) for route in routes
-            )
+            plan = self._plan_for(call)
+            if self._could(plan, fresh(tried, avoid=True), now):
+                return True
+            return False if self._could(plan, fresh(tried, avoid=False), now) else None
 
     def alive(self, call: Call[Any], tried: Tried) -> bool:
         """Whether anything is left that may serve the call, now or later."""
         with self._lock:
-            return any(route.lives(tried) for routes in self._candidates(call) for route in routes)
+            return any(route.lives(tried) for group in self._plan_for(call).groups for route in group.routes)
 
-    def release(self, lease: Lease, now: float, error: LLMError | None, answered: bool) -> None:
-        """See :meth:`Lease.release`."""
+    def afford_retry(self, route: Route, now: float) -> bool:
+        """Take a retry from an instance's budget; False where none is left."""
+        with self._lock:
+            if self._retry_budget is None:
+                return True
+            if route.budget is None:
+                route.budget = RetryBudget(self._retry_budget)
+            return route.budget.spend(route.uses, now)
+
+    def release(
+        self, lease: Lease, now: float, error: LLMError | None = None, answered: bool = False, first_event: float | None = None
+    ) -> None:
+        """Take a lease back, and hand on to whoever waits. Calling it again does nothing.
+
+        :param error: what went wrong; may let the key rest, or the instance.
+        :param answered: True where an answer came, so that its time counts.
+        :param first_event: seconds from the start of the try to the first content of a stream.
+        """
         with self._lock:
             if lease.released or lease.epoch is not self._epoch:
                 return
@@ -173,32 +222,50 @@ class Router:
             route, key = lease.route, lease.key
             route.in_flight -= 1
             key.in_flight -= 1
-            if error is not None:
-                route.keys.struck(key, error, lease.started, now)
-            elif answered:
+            if answered:
                 if key.strikes:
                     route.keys.worked(key, lease.started)
-                seconds = now - lease.started
-                before = seconds if route.latency is None else route.latency
-                route.latency = before + LATENCY_DECAY * (seconds - before)
-            if route.waiting:
-                self._hand_over(route, now)
+                if route.breaker.alert:
+                    route.breaker.worked(now)
+                route.answered(now - lease.started, first_event, now)
+            elif error is not None:
+                self._struck(route, key, lease, error, now)
+            elif route.breaker.open:
+                route.breaker.undecided(now)
+            if route.falling:
+                for seat in route.falling:
+                    seat.index.fell(seat)
+            if error is not None or route.blocked_until > now or route.aside:
+                self._came_free(route, now)
+            if self.lines.open:
+                self.lines.serve(now)
+                if error is not None:
+                    self.lines.wake_first()
+
+    def look(self, parked: Parked, now: float, waiter: Callable[[], Waiter]) -> Lease | None:
+        """A parked call was woken, or its time has come: its lease, if its turn has come as well; else it waits on, with a new
+        waiter.
+
+        :raises ConfigError: if instances have gone, and none is left that could serve the call.
+        """
+        with self._lock:
+            if parked.lease is None and not parked.plan.current:
+                self.lines.move(parked, self._plan_for(parked.call))
+            return self.lines.look(parked, now, waiter)
 
     def leave(self, parked: Parked, now: float) -> None:
-        """A parked call stops waiting; a slot that was handed to it meanwhile goes to the next."""
+        """A parked call stops waiting; a lease that it was handed meanwhile goes to the next."""
         with self._lock:
-            parked.gone = True
-            self._pending.pop(id(parked), None)
+            self.lines.leave(parked)
             lease = parked.lease
         if lease is not None:
-            lease.release(now)
+            self.release(lease, now)
 
-    def unpark(self, parked: Parked) -> Lease | None:
-        """The lease a parked call was handed, or None where it is to ask again."""
+    def why(self, parked: Parked, now: float) -> LLMError:
+        """The error for a parked call that is not to wait any longer."""
         with self._lock:
-            parked.gone = True
-            self._pending.pop(id(parked), None)
-            return parked.lease
+            routes = [route for group in parked.plan.groups for route in group.routes if route.lives(parked.tried)]
+            return why_not(routes, now, parked.until)
 
     # ------------------------------------------------------------------------------------------- under the lock
 
@@ -212,71 +279,72 @@ class Router:
         return route
 
     def _changed(self) -> None:
-        self._tiers.clear()
-        for parked in self._pending.values():
-            parked.waiter.wake()
+        """Instances have come, gone or changed: every call finds its way anew."""
+        if self._plans:
+            for route in self._routes.values():
+                route.aside.clear()
+                route.falling.clear()
+            for plan in self._plans.values():
+                plan.current = False
+            self._plans = {}
+            self._groups = {}
+        self.lines.wake_all()
 
-    def _candidates(self, call: Call[Any]) -> list[list[Route]]:
-        question = (call.instance, call.model, call.task, call.fallbacks)
-        tiers = self._tiers.get(question)
-        if tiers is None:
-            tiers = self._find(call)
-            if len(self._tiers) > 1000:
-                self._tiers.clear()
-            self._tiers[question] = tiers
-        return tiers
+    def _plan_for(self, call: Call[Any]) -> Plan:
+        return self._plans.get((call.instance, call.model, call.task, call.fallbacks)) or self._plan(call)
 
-    def _find(self, call: Call[Any]) -> list[list[Route]]:
-        """The instances that could serve a call, most wanted first: its own, then each fallback model's."""
-        routes = list(self._routes.values())
+    def _plan(self, call: Call[Any]) -> Plan:
+        if len(self._plans) >= MOST_PLANS:
+            self._changed()
         if call.instance is not None:
-            own = [self._named(call.instance)]
-        elif call.model is not None:
-            own = [route for route in routes if route.serves(call.model)]
-        else:
-            own = [route for route in routes if not route.on_demand and route.instance.model != ANY_MODEL]
-        if call.task is not None:
-            if call.task not in self.tasks and not any(call.task in route.instance.tasks for route in routes):
-                names = ", ".join(sorted(self._task_names())) or "none"
-                near = did_you_mean(call.task, self._task_names())
-                raise ConfigError(f"no task is named {shown(call.task)}; there are {names}{near}")
-            if call.instance is None:
-                own = [route for route in own if call.task in route.instance.tasks or route.on_demand]
-        tiers = [own]
-        for model in call.fallbacks:
-            taken = {route for routes_ in tiers for route in routes_}
-            tiers.append([route for route in routes if route.serves(model) and route not in taken])
-        enabled = [[route for route in tier if route.enabled] for tier in tiers]
-        if not any(enabled):
-            raise self._nobody(call, [route for tier in tiers for route in tier])
-        return [tier for tier in enabled if tier]
+            self._named(call.instance)
+        tiers = find(self._routes, self.tasks, call)
+        plan = Plan([self._group(routes) for routes in tiers])
+        self._plans[(call.instance, call.model, call.task, call.fallbacks)] = plan
+        return plan
 
-    def _task_names(self) -> set[str]:
-        return {*self.tasks, *(task for route in self._routes.values() for task in route.instance.tasks)}
+    def _group(self, routes: list[Route]) -> Group:
+        names = tuple([route.position for route in routes])
+        group = self._groups.get(names)
+        if group is None:
+            group = self._groups[names] = Group(routes, lambda group: index_of(self._strategy, group, self._chosen))
+        return group
 
-    def _nobody(self, call: Call[Any], disabled: list[Route]) -> LLMError:
-        if disabled:
-            names = ", ".join(route.name for route in disabled)
-            return NoInstanceAvailable(f"every instance that could serve the call is disabled: {names}")
-        wanted = [f"model {shown(call.model)}" if call.model else "", f"task {shown(call.task)}" if call.task else ""]
-        said = " and ".join(filter(None, wanted)) or "the call"
-        return ConfigError(f"no instance serves {said}; there are {', '.join(self._routes) or 'none'}")
+    def _lease(self, plan: Plan, call: Call[Any], tried: Tried, now: float) -> Lease | None:
+        if tried is NOTHING_TRIED:
+            return self._from(plan, None, (), now, call)
+        lease = None
+        if tried.keys:
+            lease = self._from(plan, fresh(tried, avoid=True), tried.keys, now, call)
+            lease = lease or self._from(plan, fresh(tried, avoid=False), tried.keys, now, call)
+        return lease or self._from(plan, fresh(tried.again(), avoid=False) if tried.dead else None, (), now, call)
 
-    def _lease_from(self, routes: list[Route], tried: Tried, now: float) -> Lease | None:
-        if len(routes) == 1:
-            return self._give(routes[0], now, tried) if routes[0].has_room() else None
-        able = [route for route in routes if route.has_room() and route.keys.has(now, tried.keys)]
-        if tried.routes and len(able) > 1:
-            able = [route for route in able if route not in tried.routes] or able
-        if not able:
-            return None
-        # a strategy is told of turns that leave no choice too, or it would give the same instance the next one as well
-        return self._give(able[0] if len(routes) == 1 else self._chosen(able, now), now, tried)
+    def _from(self, plan: Plan, fit: Fit | None, keys: Collection[Key], now: float, call: Call[Any]) -> Lease | None:
+        for group in plan.groups:
+            if group.later:
+                group.bring_back(now)
+            while (seat := group.index.pick(now, fit, call.streamed)) is not None:
+                route = seat.route
+                key = route.keys.pick(now, keys)
+                if key is not None:
+                    group.index.given(seat)
+                    return self._give(route, key, now)
+                route.refresh(now)
+                if route.blocked_until <= now:  # nobody's turn in this call, and the index thinks otherwise
+                    break
+        return None
 
-    def _chosen(self, able: list[Route], now: float) -> Route:
-        """The strategy's choice; the first where a strategy of somebody's own fails or chooses what it was not offered."""
+    def _could(self, plan: Plan, fit: Fit, now: float) -> bool:
+        for group in plan.groups:
+            group.bring_back(now)
+            if group.index.pick(now, fit, False) is not None:
+                return True
+        return False
+
+    def _chosen(self, strategy: Strategy, able: list[Route], now: float) -> Route:
+        """A strategy's choice; the first where one of somebody's own fails or chooses what it was not offered."""
         try:
-            route = self.strategy.choose(able, now)
+            route = strategy.choose(able, now)
             said = f"chose {shown(route)}, which it was not offered"
         except (Exception, SystemExit) as problem:
             route, said = None, f"raised {describe(problem)}"
@@ -284,46 +352,55 @@ class Router:
             return route
         if not self._told:
             self._told = True
-            warnings.warn(f"strategy {type(self.strategy).__name__} {said}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"strategy {type(strategy).__name__} {said}", RuntimeWarning, stacklevel=2)
         return able[0]
 
-    def _give(self, route: Route, now: float, tried: Tried) -> Lease | None:
-        key = route.keys.pick(now, tried.keys)
-        if key is None:
-            return None
-        self._given += 1
-        route.last_given = self._given
+    def _give(self, route: Route, key: Key, now: float) -> Lease:
+        self._given = route.last_given = self._given + 1
         route.uses += 1
         route.in_flight += 1
         key.uses += 1
         key.in_flight += 1
-        return Lease(self, route, key, now, self._epoch)
+        if route.breaker.open:
+            route.breaker.given()
+            route.refresh(now)
+        elif route.limited:
+            route.refresh(now)
+        return Lease(route, key, now, self._epoch)
 
-    def _hand_over(self, route: Route, now: float) -> None:
-        while route.waiting and route.has_room():
-            parked = route.waiting[0]
-            if parked.gone or parked.lease is not None:
-                route.waiting.popleft()
-                continue
-            lease = self._give(route, now, NOTHING_TRIED)
-            if lease is None:  # the key that came back rests: those in line ask again, and wait for the end of the rest
-                for waiting in route.waiting:
-                    waiting.waiter.wake()
-                return
-            route.waiting.popleft()
-            parked.lease = lease
-            parked.waiter.wake()
+    def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
+        """An error came: what has to rest rests."""
+        route.keys.struck(key, error, lease.started, now)
+        if is_fault(error):
+            if route.breaker is CLOSED and self._breaker is not None:
+                route.breaker = Breaker(self._breaker)
+            route.breaker.failed(error, now)
+        elif error.status is not None and route.breaker.alert:
+            route.breaker.worked(now)  # it answers; what it says is another matter
+        elif route.breaker.open:
+            route.breaker.undecided(now)
 
-    def _park(self, routes: list[Route], now: float, waiter: Waiter) -> Parked:
-        if len(self._pending) >= self.max_pending:
-            raise QueueFullError(f"{self.max_pending} calls are waiting already (max_pending)")
-        resting = [route for route in routes if route.keys.soonest() > now]
-        full = [route for route in routes if route.keys.soonest() <= now]
-        until = min((rest for route in routes if (rest := route.keys.next_rest_end(now)) is not None), default=None)
-        parked = Parked(waiter, until, bool(full), why_not(resting, now, until))
-        self._pending[id(parked)] = parked
-        for route in full:
-            while route.waiting and route.waiting[0].gone:
-                route.waiting.popleft()
-            route.waiting.append(parked)
-        return parked
+    def _came_free(self, route: Route, now: float) -> None:
+        """Something happened to an instance: seat it again if it may take calls, or note when it will."""
+        route.refresh(now)
+        seats = route.aside
+        if route.blocked_until <= now:
+            route.aside = []
+            for seat in seats:
+                seat.index.add(seat)
+        elif route.blocked_until < math.inf:
+            for seat in seats:
+                seat.group.plan(seat)
+
+
+def fresh(tried: Tried, avoid: bool) -> Fit:
+    """A test for instances that a call has not tried up: with a key that it has not used, and not dead for it.
+
+    :param avoid: whether to leave out instances that it has tried with another key as well.
+    """
+    keys, dead, routes = tried.keys, tried.dead, tried.routes if avoid else ()
+
+    def fit(route: Route) -> bool:
+        return route not in dead and route not in routes and (not keys or not keys.issuperset(route.keys.keys))
+
+    return fit

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from llmkit.errors import LLMError
+from llmkit.policy.breaker import CLOSED, Breaker
 from llmkit.policy.keys import Key, KeyPool
+from llmkit.policy.retry_budget import RetryBudget
 from llmkit.provider import Provider
 from llmkit.values.instances import Instance
 
 if TYPE_CHECKING:
-    from llmkit.policy.router import Router
+    from llmkit.policy.indexes import Group, Seat
     from llmkit.runtime import Waiter
+    from llmkit.values.calls import Call
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
+LATENCY_DECAY = 0.3
+"""Share of the newest measurement in an instance's average latency."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -32,31 +36,76 @@ class Route:
     enabled: bool = True
     on_demand: bool = False
     """Made for a call that named its model; serves no call that names none."""
+    breaker: Breaker = CLOSED
+    budget: RetryBudget | None = None
+    """For retries that go back to this instance; None before the first."""
     in_flight: int = 0
     uses: int = 0
     last_given: int = 0
     latency: float | None = None
-    waiting: deque[Parked] = attrs.field(factory=deque)
+    """Decaying average of whole answers' time, in seconds."""
+    latency_at: float = -math.inf
+    first_event: float | None = None
+    """Decaying average of the time to a stream's first content, in seconds."""
+    first_event_at: float = -math.inf
+    blocked_until: float = 0.0
+    """It takes no calls before this time, as far as is known; inf where only an event can change that."""
+    limited: bool = False
+    """Whether giving it a call may block it."""
+    aside: list[Seat] = attrs.field(factory=list)
+    """Its seats in indexes that have set it aside."""
+    falling: list[Seat] = attrs.field(factory=list)
+    """Its seats in indexes that want to hear when its score may have fallen."""
 
-    def has_room(self) -> bool:
-        """Whether its limit on calls in flight leaves room."""
+    def __attrs_post_init__(self) -> None:
+        self.limited = self.instance.max_concurrency is not None or self.keys.limit is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether its limit on calls in flight leaves no room."""
         limit = self.instance.max_concurrency
-        return limit is None or self.in_flight < limit
+        return limit is not None and self.in_flight >= limit
+
+    def refresh(self, now: float) -> None:
+        """Work out :attr:`blocked_until` anew."""
+        if not self.enabled or self.full:
+            self.blocked_until = math.inf
+        else:
+            self.blocked_until = max(self.breaker.until, self.keys.ready_at(now))
+
+    def waits_for_room(self, now: float) -> bool:
+        """Whether all that keeps a call away is that others are under way."""
+        return self.enabled and (self.full or (self.breaker.until <= now and self.keys.at_limit(now)))
 
     def lives(self, tried: Tried) -> bool:
         """Whether it may still serve a call that has ``tried`` things."""
-        return not tried.dead or self.keys.keys[0] not in tried.dead
+        return not tried.dead or self not in tried.dead
 
     def serves(self, model: str) -> bool:
         """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
         return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
 
+    def answered(self, seconds: float, first_event: float | None, now: float) -> None:
+        """Note how long an answer took, and a stream's first content."""
+        if first_event is not None:
+            before = self.first_event
+            self.first_event = first_event if before is None else before + LATENCY_DECAY * (first_event - before)
+            self.first_event_at = now
+        else:
+            before = self.latency
+            self.latency = seconds if before is None else before + LATENCY_DECAY * (seconds - before)
+            self.latency_at = now
+
+    def seconds(self, streamed: bool) -> float | None:
+        """The average that counts for a streamed or a whole answer."""
+        return self.first_event if streamed else self.latency
+
 
 @attrs.define(eq=False, repr=False)
 class Lease:
-    """One call's hold on an instance and a key, until the answer or the stream has ended."""
+    """One call's hold on an instance and a key, until the answer or the stream has ended; given back with
+    :meth:`Router.release <llmkit.policy.router.Router.release>`."""
 
-    router: Router
     route: Route
     key: Key
     started: float
@@ -64,26 +113,38 @@ class Lease:
     """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
     released: bool = False
 
-    def release(self, now: float, error: LLMError | None = None, answered: bool = False) -> None:
-        """Give back, and hand on to whoever waits. Calling it again does nothing.
 
-        :param error: what went wrong; may let the key rest.
-        :param answered: True where an answer came, so that its time counts.
-        """
-        self.router.release(self, now, error, answered)
+@attrs.define(eq=False, repr=False)
+class Plan:
+    """Where calls of one kind may go, and who of them waits."""
+
+    groups: list[Group]
+    """The instances for the call's own model first, then each fallback's."""
+    line: list[tuple[int, int, Parked]] = attrs.field(factory=list)
+    """A heap: highest priority first, then who came first."""
+    current: bool = True
+    """False once instances have come, gone or changed."""
+
+    def soonest(self) -> float | None:
+        """When the next instance that cannot take calls now comes back by itself; None where none will."""
+        return min([time for group in self.groups if (time := group.soonest()) is not None], default=None)
 
 
 @attrs.define(eq=False, repr=False)
 class Parked:
-    """A call that waits. ``lease`` is set before ``waiter`` is woken, where a slot was handed over."""
+    """A call that waits. ``lease`` is set before ``waiter`` is woken, where it was given its turn."""
 
+    call: Call[Any]
+    tried: Tried
     waiter: Waiter
-    until: float | None
+    plan: Plan
+    order: int
+    first: bool = False
+    """Whether it was first in line when it looked last, and watches the clock for all."""
+    until: float | None = None
     """When the soonest rest ends; None where nothing rests."""
-    queued: bool
-    """Whether it stands in line for a slot too, which may come at any moment."""
-    error: LLMError
-    """What to raise if the wait is too long."""
+    patient: bool = True
+    """Whether something only lacks room, which is no fault: such a wait is bounded by the call's deadline alone."""
     lease: Lease | None = None
     gone: bool = False
 
@@ -94,12 +155,12 @@ class Tried:
 
     routes: set[Route] = attrs.field(factory=set)
     keys: set[Key] = attrs.field(factory=set)
-    dead: set[Key] = attrs.field(factory=set)
-    """The keys of instances that can never serve this call."""
+    dead: set[Route] = attrs.field(factory=set)
+    """Instances that can never serve this call."""
 
     def again(self) -> Tried:
         """What is out of the question when all has been tried once."""
-        return Tried(keys=set(self.dead), dead=self.dead) if self.dead else NOTHING_TRIED
+        return Tried(dead=self.dead) if self.dead else NOTHING_TRIED
 
 
 NOTHING_TRIED = Tried()

@@ -4,14 +4,18 @@ A strategy is any object with ``choose(routes, now)``. ``routes`` are the instan
 in which they were added, never empty; a :class:`~llmkit.policy.routes.Route` shows ``in_flight``, ``uses``, ``last_given`` (a
 count that grows with every call given out), ``latency`` (decaying average in seconds, None before the first answer) and its
 ``instance``. It is called under the router's lock: quick, and without waiting.
+
+The built-in strategies keep an index instead (:mod:`llmkit.policy.indexes`): :meth:`Indexed.index` makes one for each group of
+instances that can serve the same calls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 from llmkit.errors import ConfigError, did_you_mean, shown
+from llmkit.policy.indexes import Group, Index, InTurn, Ranked, Seat, given_longest_ago
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
@@ -25,92 +29,94 @@ class Strategy(Protocol):
         """One of ``routes``, for a call that starts at ``now`` seconds on the runtime's clock."""
 
 
-class LeastRecentlyUsed:
-    """The instance that was given a call the longest ago; stamped when the call is given out, so a parallel batch spreads."""
+class Indexed:
+    """A built-in strategy: makes the index of a group.
 
-    def choose(self, routes: Sequence[Route], now: float) -> Route:
-        """The route with the oldest stamp."""
-        return min(routes, key=lambda route: route.last_given)
+    :param make: given a group and a function that gives numbers from 0 to 1.
+    """
 
-
-class RoundRobin:
-    """Each instance in turn, in the order in which they were added."""
-
-    def __init__(self) -> None:
-        self._last = -1
-
-    def choose(self, routes: Sequence[Route], now: float) -> Route:
-        """The route after the one chosen last."""
-        chosen = next((route for route in routes if route.position > self._last), routes[0])
-        self._last = chosen.position
-        return chosen
-
-
-class Random:
-    """Any of them, with equal chances."""
-
-    def __init__(self, random: Callable[[], float]) -> None:
+    def __init__(self, name: str, make: Callable[[Group, Callable[[], float]], Index], random: Callable[[], float]) -> None:
+        self.name = name
+        self._make = make
         self._random = random
 
-    def choose(self, routes: Sequence[Route], now: float) -> Route:
-        """A route by lot."""
-        return routes[min(int(self._random() * len(routes)), len(routes) - 1)]
+    def index(self, group: Group) -> Index:
+        """A new index over the group's instances."""
+        return self._make(group, self._random)
+
+    def __repr__(self) -> str:
+        return f"<strategy {self.name}>"
 
 
-class LowestLatency:
-    """The instance with the lowest decaying average latency; one that has never answered is tried when it is idle."""
-
-    def choose(self, routes: Sequence[Route], now: float) -> Route:
-        """An idle route without a measurement, else the fastest."""
-        measured = [route for route in routes if route.latency is not None]
-        fresh = [route for route in routes if route.latency is None and route.in_flight == 0]
-        if fresh or not measured:
-            return min(fresh or routes, key=lambda route: route.last_given)
-        return min(measured, key=lambda route: (route.latency, route.last_given))
+AnyStrategy = Union[Strategy, Indexed]
 
 
-class LeastConnections:
-    """The instance with the fewest calls in flight; the longest unused of equals."""
+def index_of(strategy: AnyStrategy, group: Group, chosen: Callable[[Strategy, list[Route], float], Route]) -> Index:
+    """The index by which ``strategy`` chooses among a group.
 
-    def choose(self, routes: Sequence[Route], now: float) -> Route:
-        """The least busy route."""
-        return min(routes, key=lambda route: (route.in_flight, route.last_given))
+    :param chosen: asks a strategy of somebody's own, and minds its mistakes.
+    """
+    if isinstance(strategy, Indexed):
+        return strategy.index(group)
+    from llmkit.policy.orders import Scan
 
-
-class Weighted:
-    """Calls in proportion to the instances' weights, spread evenly (smooth weighted round robin, as nginx does it): at any
-    moment each instance is within one call of its share."""
-
-    def __init__(self) -> None:
-        self._credit: dict[str, float] = {}
-
-    def choose(self, routes: Sequence[Route], now: float) -> Route:
-        """The route with the most credit, which then pays for its turn."""
-        credit = self._credit
-        total = 0.0
-        for route in routes:
-            weight = route.instance.weight
-            total += weight
-            credit[route.name] = credit.get(route.name, 0.0) + weight
-        chosen = max(routes, key=lambda route: credit[route.name])
-        credit[chosen.name] -= total
-        return chosen
+    return Scan(group, lambda routes, now: chosen(strategy, routes, now))
 
 
-STRATEGIES: Mapping[str, Callable[[Callable[[], float]], Strategy]] = {
-    "lru": lambda random: LeastRecentlyUsed(),
-    "round_robin": lambda random: RoundRobin(),
-    "random": Random,
-    "lowest_latency": lambda random: LowestLatency(),
-    "least_connections": lambda random: LeastConnections(),
-    "weighted": lambda random: Weighted(),
+STAMP = 48
+"""Bits that leave room for the count of all calls behind a score; one number compares faster than a pair."""
+
+
+def _in_flight(seat: Seat) -> Any:
+    return (seat.route.in_flight << STAMP) + seat.route.last_given
+
+
+def _priority(seat: Seat) -> Any:
+    return (seat.route.instance.priority << STAMP) + seat.route.last_given
+
+
+def _by_lot(group: Group, random: Callable[[], float]) -> Index:
+    from llmkit.policy.orders import ByLot
+
+    return ByLot(group, random)
+
+
+def _quickest(group: Group, random: Callable[[], float]) -> Index:
+    from llmkit.policy.orders import Quickest
+
+    return Quickest(group)
+
+
+def _shares(group: Group, random: Callable[[], float]) -> Index:
+    from llmkit.policy.orders import Shares
+
+    return Shares(group)
+
+
+STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
+    "lru": lambda group, random: Ranked(group, given_longest_ago),
+    "round_robin": lambda group, random: InTurn(group),
+    "random": _by_lot,
+    "lowest_latency": _quickest,
+    "least_connections": lambda group, random: Ranked(group, _in_flight, falls=True),
+    "weighted": _shares,
+    "priority": lambda group, random: Ranked(group, _priority),
 }
-"""Built-in strategies by name; plugins add theirs."""
+"""Built-in strategies by name; plugins add theirs.
+
+- ``lru``: the instance that was given a call the longest ago, stamped when the call is given out, so a parallel batch spreads.
+- ``round_robin``: each in turn, in the order in which they were added.
+- ``random``: any of them, with equal chances.
+- ``lowest_latency``: the lowest decaying average of total time, or of the time to the first content for streams.
+- ``least_connections``: the fewest calls in flight; of equals, the longest unused.
+- ``weighted``: in proportion to ``Instance.weight``, each within one call of its share at any moment.
+- ``priority``: the lowest ``Instance.priority`` that can serve; of equals, the longest unused.
+"""
 
 ALIASES = {"least_recently_used": "lru", "latency": "lowest_latency"}
 
 
-def _made(name: str, make: Callable[[], Strategy]) -> Strategy:
+def _made(name: str, make: Callable[[], AnyStrategy]) -> AnyStrategy:
     try:
         made = make()
     except Exception as problem:
@@ -123,22 +129,22 @@ def _made(name: str, make: Callable[[], Strategy]) -> Strategy:
 
 
 def make_strategy(
-    chosen: str | Strategy,
+    chosen: str | AnyStrategy,
     random: Callable[[], float],
-    more: Mapping[str, Callable[[], Strategy]] | None = None,
-) -> Strategy:
+    more: Mapping[str, Callable[[], AnyStrategy]] | None = None,
+) -> AnyStrategy:
     """A strategy from its name, or the object itself.
 
     :param more: strategies that plugins registered.
     :raises ConfigError: if no strategy has that name; names the ones that exist.
     """
     if not isinstance(chosen, str):
-        if not callable(getattr(chosen, "choose", None)):
+        if not isinstance(chosen, Indexed) and not callable(getattr(chosen, "choose", None)):
             raise ConfigError(f"strategy: expected a name or an object with choose(routes, now), got {shown(chosen)}")
         return chosen
     name = ALIASES.get(chosen.lower(), chosen.lower())
     if name in STRATEGIES:
-        return STRATEGIES[name](random)
+        return Indexed(name, STRATEGIES[name], random)
     if more and chosen in more:
         return make_strategy(_made(chosen, more[chosen]), random)
     names = [*STRATEGIES, *(more or {})]

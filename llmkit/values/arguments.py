@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import CacheUse, OnUnsupported
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import ToolLike
 from llmkit.values.tools import JsonSchema
@@ -50,8 +50,13 @@ class GenerateOptions(TypedDict, total=False):
     """Tries after the first, or a tenacity policy."""
     fallbacks: Sequence[str] | None
     """Models to turn to, in order."""
+    priority: int | None
+    """Of calls that wait, those of higher priority go first. Default 0."""
     on_unsupported: OnUnsupported | None
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
+    cache: CacheUse
+    """None or True: as the client does; False: not at all; ``refresh``: a new answer, which is kept; a number: an answer of at most
+    so many seconds, kept for so long. Means nothing where the client has no cache."""
     tags: Sequence[str]
     """Words of your own, for hooks and books."""
     extra: Mapping[str, Any] | None

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import attrs
+
+V = TypeVar("V")
+
+
+def trusted(kind: type[V], fields: Mapping[str, Any]) -> V:
+    """A value of a class without slots from fields that are known to be good, and complete: what every call makes is made so, at
+    half the cost of checking it."""
+    value = object.__new__(kind)
+    value.__dict__.update(fields)
+    return value
+
+
+def blank(kind: type[Any]) -> dict[str, Any]:
+    """The defaults of a value's fields, to begin the fields of :func:`trusted` with; shared, so only those that never change."""
+    return {
+        field.name: field.default.factory() if hasattr(field.default, "factory") else field.default
+        for field in kind.__attrs_attrs__
+        if field.default is not attrs.NOTHING
+    }
 
 
 class Value:

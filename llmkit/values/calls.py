@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, Literal, TypeVar, Union
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union
 
 import attrs
 
@@ -63,22 +63,38 @@ class Call(Value, Generic[R]):
     cache: CacheUse = None
     """None or True: as the client does; False: not at all; ``refresh``: a new answer, which is kept; a number: an answer of at
     most so many seconds, kept for so long. Raw requests and model lists are never kept."""
+    priority: int = 0
+    """Of calls that wait, those of higher priority go first."""
+    answer: ClassVar[type] = object
+    """The type of its answer."""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return False
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class ChatCall(Call[Completion]):
     """Messages in, a message out."""
 
+    answer: ClassVar[type] = Completion
     messages: tuple[Message, ...]
     options: Options = NO_OPTIONS
     stream: bool = False
     on_unsupported: OnUnsupported = "error"
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the answer is to come in pieces."""
+        return self.stream
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
 class EmbedCall(Call[Embeddings]):
     """Texts in, vectors out."""
 
+    answer: ClassVar[type] = Embeddings
     texts: tuple[str, ...]
     dimensions: int | None = None
     extra: Mapping[str, Any] | None = None
@@ -88,6 +104,7 @@ class EmbedCall(Call[Embeddings]):
 class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
+    answer: ClassVar[type] = ModelList
     cache: CacheUse = False
     page: str | None = None
 

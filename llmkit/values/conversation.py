@@ -15,6 +15,8 @@ def conversation(prompt: Prompt, system: str | None = None) -> tuple[Message, ..
 
     :raises InvalidRequestError: if it is empty or of a wrong type; the message says at which position.
     """
+    if type(prompt) is str and system is None:
+        return (Message("user", prompt),)
     if isinstance(prompt, str):
         messages = [Message("user", prompt)]
     elif isinstance(prompt, Message):

@@ -17,6 +17,7 @@ import cattrs
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
 from llmkit.values import events, messages
+from llmkit.values.calls import CacheUse
 from llmkit.values.completion import Completion
 from llmkit.values.options import ResponseFormat, ToolLike
 from llmkit.values.secret import Secret
@@ -106,6 +107,8 @@ def _options(made: cattrs.Converter) -> None:
     def shape_fields(shape: Any) -> Any:
         return made.unstructure(shape, JsonSchema) if isinstance(shape, JsonSchema) else shape
 
+    made.register_structure_hook(CacheUse, lambda use, _: use)
+    made.register_unstructure_hook(CacheUse, lambda use: use)
     made.register_structure_hook(ToolLike, tool)
     made.register_unstructure_hook(ToolLike, tool_fields)
     for kind in (ResponseFormat, Union[ResponseFormat, None]):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from llmkit.values.base import Value
+from llmkit.values.base import Value, trusted
 
 
 @attrs.frozen(slots=False, eq=False, repr=False)
@@ -23,10 +23,10 @@ class HttpRequest(Value):
     def with_headers(self, headers: Mapping[str, str]) -> HttpRequest:
         """The same request with more headers; a later one wins over an earlier one of the same name, whatever its case."""
         kept = self.headers
-        replaced = set(map(str.lower, headers))
+        replaced = {*map(str.lower, headers)}
         if not replaced.isdisjoint(map(str.lower, kept)):
             kept = {name: value for name, value in kept.items() if name.lower() not in replaced}
-        return HttpRequest(self.method, self.url, {**kept, **headers}, self.body)
+        return trusted(HttpRequest, {**self.__dict__, "headers": {**kept, **headers}})
 
 
 _WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"

@@ -18,6 +18,9 @@ MOST_DEPTH = 200
 """Deepest nesting of arrays and objects that is accepted."""
 
 
+BROKEN = object()
+
+
 def parse_json(data: bytes | str) -> Any:
     """The value of a JSON document.
 
@@ -26,10 +29,8 @@ def parse_json(data: bytes | str) -> Any:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
-        broken = True
-    else:
-        broken = False
-    if broken:  # outside the except block: the decode error holds the whole document
+        value = BROKEN
+    if value is BROKEN:  # outside the except block: the decode error holds the whole document
         return _parse_broken(data)
     openers = data.count(b"[") + data.count(b"{") if isinstance(data, bytes) else data.count("[") + data.count("{")
     if openers > MOST_DEPTH:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from llmkit.errors import ConfigError, InvalidRequestError, InvalidResponseError, LLMError
 from llmkit.provider import Provider, error_fields
+from llmkit.values.base import blank, trusted
 from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.instances import Instance
@@ -51,6 +52,12 @@ JSON = frozenset({"json", "json_schema"})
 IMAGES = frozenset({"images", "image_urls"})
 CHAT = frozenset({"chat", "stream", "models"}) | SAMPLING | TOOLS | JSON
 """What nearly every vendor of the dialect can do."""
+
+
+BLANK = blank(Completion)
+DICTS = {dict}
+PLAIN = {"role", "content", "annotations"}
+"""The fields of a message that says no more than its content."""
 
 
 class OpenAIChat(Provider):
@@ -226,31 +233,32 @@ class OpenAIChat(Provider):
 
         :raises InvalidResponseError: if it has no choices.
         """
-        choices = document.get("choices")
-        if not isinstance(choices, list) or not choices:
+        get = document.get
+        choices = get("choices")
+        if type(choices) is not list or not choices or {*map(type, choices)} != DICTS:
             raise InvalidResponseError("the reply has no choices", provider=self.name)
-        for choice in choices:
-            if not isinstance(choice, dict):
-                raise InvalidResponseError("the reply has no choices", provider=self.name)
         first = choices[0]
         message = self.message(first)
         reason = first.get("finish_reason")
-        calls = bool(message.content) and type(message.content[-1]) is ToolCall  # calls stand last
-        return Completion(
-            message,
-            finish_reason(reason, calls),
-            word(reason),
-            self.usage_in(document),
-            word(document.get("model")),
-            word(document.get("id")),
-            tuple([self.message(choice) for choice in choices[1:]]) if len(choices) > 1 else (),
-            raw=document,
-        )
+        parts = message.content
+        fields = {
+            **BLANK,
+            "message": message,
+            "finish_reason": finish_reason(reason, bool(parts) and type(parts[-1]) is ToolCall),  # calls stand last
+            "raw_finish_reason": word(reason),
+            "usage": self.usage_in(document),
+            "model": word(get("model")),
+            "id": word(get("id")),
+            "raw": document,
+        }
+        if len(choices) > 1:
+            fields["alternatives"] = tuple([self.message(choice) for choice in choices[1:]])
+        return trusted(Completion, fields)
 
     def message(self, choice: Mapping[str, Any]) -> Message:
         """The message of a choice; an empty one where a filter has taken it away."""
         message = choice.get("message")
-        if not isinstance(message, dict):
+        if type(message) is not dict:
             return Message("assistant", ())
         parts: list[Part] = list(self.thoughts(message))
         content = message.get("content")
@@ -259,13 +267,14 @@ class OpenAIChat(Provider):
                 parts.append(Text(content))
         elif content is not None:
             parts += content_parts(content, self.name)
-        if message.get("images"):
-            parts += images(message)
-        if message.get("refusal") and isinstance(message["refusal"], str):
-            parts.append(Refusal(message["refusal"]))
-        if message.get("tool_calls") or message.get("function_call"):
-            parts += tool_calls(message, self.name)
-        return Message("assistant", tuple(parts))
+        if not message.keys() <= PLAIN:
+            if message.get("images"):
+                parts += images(message)
+            if message.get("refusal") and isinstance(message["refusal"], str):
+                parts.append(Refusal(message["refusal"]))
+            if message.get("tool_calls") or message.get("function_call"):
+                parts += tool_calls(message, self.name)
+        return trusted(Message, {"role": "assistant", "content": tuple(parts), "name": None, "extra": None})
 
     def thoughts(self, message: Mapping[str, Any]) -> list[Reasoning]:
         """The thinking of a whole message."""
@@ -275,9 +284,10 @@ class OpenAIChat(Provider):
     def thought(self, message: Mapping[str, Any]) -> str:
         """The thinking in a message or a delta; empty where there is none."""
         for name in self.reasoning_names:
-            text = message.get(name)
-            if text and isinstance(text, str):
-                return text
+            if name in message:
+                text = message[name]
+                if text and isinstance(text, str):
+                    return text
         return ""
 
     def usage_in(self, document: Mapping[str, Any]) -> Usage | None:

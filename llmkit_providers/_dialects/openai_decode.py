@@ -169,31 +169,31 @@ def read_usage(usage: Any) -> Usage | None:
     ``reasoning_tokens`` beside the counts, OpenRouter ``cache_write_tokens`` among the details, Mistral ``num_cached_tokens``,
     Together ``cached_tokens`` beside the counts.
     """
-    if not isinstance(usage, dict):
+    if type(usage) is not dict:
         return None
-    prompt, completion, total = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
+    get = usage.get
+    prompt, completion, total = get("prompt_tokens"), get("completion_tokens"), get("total_tokens")
     if prompt is None and completion is None and total is None:
         return None
-    read, written = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    read = read if type(read) is dict else {}
-    written = written if type(written) is dict else {}
-    told = (
-        prompt,
-        completion,
-        total,
-        read.get("cached_tokens", 0),
-        read.get("cache_write_tokens", 0),
-        written.get("reasoning_tokens", 0),
-        usage.get("reasoning_tokens", 0),
-    )
-    try:
-        counts = list(told) if are_tokens(told) else [tokens(count) for count in told]
-        if not CACHED.isdisjoint(usage):
-            counts[3] = max([counts[3], *[tokens(usage.get(name)) for name in CACHED]])
-    except ValueError:
-        return None
-    prompt, completion, total, cached, kept, reasoning, beside = counts
-    return Usage(prompt, completion, total or prompt + completion, cached, kept, reasoning or beside)
+    read, written = get("prompt_tokens_details"), get("completion_tokens_details")
+    cached = kept = reasoning = 0
+    if type(read) is dict:
+        cached, kept = read.get("cached_tokens", 0), read.get("cache_write_tokens", 0)
+    if type(written) is dict:
+        reasoning = written.get("reasoning_tokens", 0)
+    counts: Any = (prompt, completion, total, cached, kept, reasoning or get("reasoning_tokens", 0))
+    if not are_tokens(counts):
+        try:
+            counts = [tokens(count) for count in counts]
+        except ValueError:
+            return None
+    prompt, completion, total, cached, kept, reasoning = counts
+    if not CACHED.isdisjoint(usage):
+        try:
+            cached = max([cached, *[tokens(get(name)) for name in CACHED]])
+        except ValueError:
+            return None
+    return Usage(prompt, completion, total or prompt + completion, cached, kept, reasoning)
 
 
 CACHED = frozenset({"cached_tokens", "prompt_cache_hit_tokens", "num_cached_tokens"})

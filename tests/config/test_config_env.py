@@ -73,7 +73,7 @@ def test_every_variable():
     }
     assert settings.ignored == (
         "OPENAI_CONNECTION_POOL_SIZE: one pool size serves every host; the largest, 20, is used",
-        "CACHE_TTL: this version of llmkit has no cache",
+        "CACHE_TTL: has no effect without CACHE_ENABLED=true",
     )
 
 

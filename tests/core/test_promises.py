@@ -103,7 +103,7 @@ def test_eight_faults(colour: Colour, how: str):
     question is answered twice only after an attempt that says that it may have been."""
     count = 100_000 if LONG else 2_000
     vendor = Vendor(0.1, seed=count)
-    client = client_for(colour, vendor, retries=7)
+    client = client_for(colour, vendor, retries=7, breaker=False, retry_budget=None)
     outcomes: Counter[str] = Counter()
 
     for number in range(count):
@@ -161,7 +161,7 @@ def test_same_trace_in_both_colours():
         colour.end()
 
     assert logs[0] == logs[1]
-    assert len(logs[0]) > 600
+    assert len(logs[0]) > 300
 
 
 @pytest.mark.parametrize("words", range(4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import random
 import re
 import threading
@@ -11,10 +12,11 @@ from collections import Counter
 from email.utils import formatdate
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from llmkit import (
     AuthenticationError,
@@ -30,7 +32,7 @@ from llmkit import (
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.router import Router
 from llmkit.policy.routes import Lease, Parked, Route, Tried
-from llmkit.policy.strategies import LeastRecentlyUsed, RoundRobin, Weighted
+from llmkit.policy.strategies import STRATEGIES, make_strategy
 from llmkit.provider import Provider
 from llmkit.testing import ScriptedRuntime
 from llmkit.values.calls import ChatCall, Deadline
@@ -364,7 +366,7 @@ def free(client: Any) -> bool:
     routes = client._core.router.routes()
     return (
         not any(route.in_flight or any(key.in_flight for key in route.keys.keys) for route in routes)
-        and not client._core.router._pending
+        and not client._core.router.lines.waiting
     )
 
 
@@ -532,139 +534,195 @@ class Note:
 CALL = ChatCall(deadline=Deadline(1e9, 1e9), messages=(Message("user", "q"),))
 
 
+def router(strategy: str = "lru", **settings: Any) -> Router:
+    return Router(make_strategy(strategy, random.Random(1).random), **settings)
+
+
+def route(name: str = "a", keys: int = 0, per_key: int | None = None, **given: Any) -> Route:
+    secrets = tuple(Secret(f"sk-{name}{number}") for number in range(keys))
+    pool = KeyPool(make_keys(name, secrets), per_key, lambda: 0.5)
+    return Route(Instance("p", "m", name=name, max_concurrency_per_key=per_key, **given), Provider(), pool, name)
+
+
+ERRORS = {
+    "429": lambda: RateLimitError("x"),
+    "hinted": lambda: RateLimitError("x", retry_after=3.0),
+    "401": lambda: AuthenticationError("x"),
+    "500": lambda: ServerError("x"),
+}
+
+
 class Turns(RuleBasedStateMachine):
-    """Router and key pools under any sequence of events."""
+    """Router, key pools, breakers and lines under any sequence of events, with every strategy."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.router = Router(LeastRecentlyUsed(), max_pending=50)
-        for name, keys, limit, per_key in (("a", 2, 3, 2), ("b", 1, None, 1)):
-            secrets = tuple(Secret(f"sk-{name}{number}") for number in range(keys))
-            pool = KeyPool(make_keys(name, secrets), per_key, lambda: 0.5)
-            instance = Instance("p", "m", name=name, max_concurrency=limit, max_concurrency_per_key=per_key)
-            self.router.add(Route(instance, Provider(), pool, name))
         self.leases: list[Lease] = []
         self.waiting: list[Parked] = []
 
-    def _ask(self) -> None:
-        found = self.router.admit(CALL, Tried(), self.now, Note)
-        if isinstance(found, Lease):
-            self.leases.append(found)
-        else:
-            self.waiting.append(found)
+    @initialize(strategy=st.sampled_from(sorted(STRATEGIES)), breaker=st.sampled_from([True, None]))
+    def begin(self, strategy: str, breaker: Any) -> None:
+        self.router = router(strategy, max_pending=50, breaker=breaker)
+        self.router.add(route("a", 2, 2, max_concurrency=3))
+        self.router.add(route("b", 1, 1, weight=2.5))
+        self.router.add(route("c", 1, None, max_concurrency=1, priority=1))
+
+    def _ask(self, call: ChatCall) -> None:
+        found = self.router.admit(call, Tried(), self.now, Note)
+        (self.leases if isinstance(found, Lease) else self.waiting).append(found)  # type: ignore[attr-defined]
+        self._collect()
 
     @precondition(lambda self: len(self.waiting) < 40)
-    @rule()
-    def ask(self) -> None:
-        self._ask()
+    @rule(priority=st.sampled_from([0, 0, 0, 1]), model=st.sampled_from([None, "p/m"]))
+    def ask(self, priority: int, model: str | None) -> None:
+        self._ask(attrs.evolve(CALL, priority=priority, model=model))
 
     @precondition(lambda self: self.leases)
-    @rule(data=st.data(), how=st.sampled_from(["ok", "429", "hinted", "401", "500", "left"]))
+    @rule(data=st.data(), how=st.sampled_from(["ok", "ok", *ERRORS, "left"]))
     def release(self, data: st.DataObject, how: str) -> None:
         lease = self.leases.pop(data.draw(st.integers(0, len(self.leases) - 1)))
-        error = {
-            "429": RateLimitError("x"),
-            "hinted": RateLimitError("x", retry_after=3.0),
-            "401": AuthenticationError("x"),
-            "500": ServerError("x"),
-        }.get(how)
-        lease.release(self.now, error, answered=how == "ok")
-        lease.release(self.now, error)  # again: nothing
-        served = [parked.lease is not None for parked in self.waiting if parked.queued]
-        assert served == sorted(served, reverse=True) or not all(parked.until is None for parked in self.waiting), "out of turn"
+        before = [parked for parked in self.waiting if parked.lease is None]
+        error = ERRORS[how]() if how in ERRORS else None
+        self.router.release(lease, self.now, error, answered=how == "ok")
+        self.router.release(lease, self.now, error)  # again: nothing
+        for model in (None, "p/m"):
+            line = [parked for parked in before if parked.call.model == model]
+            line.sort(key=lambda parked: (-parked.call.priority, parked.order))
+            served = [parked.lease is not None for parked in line]
+            assert served == sorted(served, reverse=True), "out of turn"
         self._collect()
 
     def _collect(self) -> None:
-        """What a woken call does: take its lease, or ask again."""
-        for parked in [parked for parked in self.waiting if parked.waiter.woken]:
+        """What woken calls do: take their lease, or look again and wait on."""
+        while any(parked.waiter.woken for parked in self.waiting):
+            parked = next(parked for parked in self.waiting if parked.waiter.woken)
+            self._look(parked)
+
+    def _look(self, parked: Parked) -> None:
+        lease = self.router.look(parked, self.now, Note)
+        if lease is not None:
             self.waiting.remove(parked)
-            lease = self.router.unpark(parked)
-            if lease is not None:
-                self.leases.append(lease)
-            else:
-                self._ask()
+            self.leases.append(lease)
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data(), granted=st.booleans())
     def give_up(self, data: st.DataObject, granted: bool) -> None:
-        """A waiting call is cancelled, perhaps in the moment in which it was handed a slot."""
+        """A waiting call is cancelled, perhaps in the moment in which it was handed its lease."""
         parked = self.waiting.pop(data.draw(st.integers(0, len(self.waiting) - 1)))
-        if granted and self.leases and parked.queued:
-            self.leases.pop(0).release(self.now)
+        if granted and self.leases:
+            self.router.release(self.leases.pop(0), self.now)
         self.router.leave(parked, self.now)
         self._collect()
 
     @rule(seconds=st.floats(0.01, 5000))
     def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-        for parked in list(self.waiting):
-            if parked.until is not None and parked.until <= self.now:
-                self.waiting.remove(parked)
-                assert self.router.unpark(parked) is None
-                self._ask()
+        """Time passes; those who watch the clock look at it in time."""
+        until = self.now + seconds
+        while True:
+            due = [parked.until for parked in self.waiting if parked.first and parked.until is not None and parked.until <= until]
+            self.now = max(self.now, min(due, default=until))
+            if not due:
+                break
+            for parked in [parked for parked in self.waiting if parked.first and parked.until is not None]:
+                if parked.until <= self.now:
+                    self._look(parked)
+            self._collect()
+
+    @rule(name=st.sampled_from("abc"), again=st.booleans())
+    def switch(self, name: str, again: bool) -> None:
+        """An instance is switched off, and on again: those who wait find their way anew."""
+        self.router.enable(name, False, self.now)
+        if again or all(not route.enabled for route in self.router.routes()):
+            self.router.enable(name, True, self.now)
+        self._collect()
+
+    @rule(strategy=st.sampled_from(sorted(STRATEGIES)))
+    def choose_otherwise(self, strategy: str) -> None:
+        self.router.strategy = make_strategy(strategy, random.Random(2).random)
+        self._collect()
 
     @invariant()
     def counts_are_right(self) -> None:
         for route in self.router.routes():
             mine = [lease for lease in self.leases if lease.route is route]
             assert route.in_flight == len(mine)
-            assert route.instance.max_concurrency is None or route.in_flight <= route.instance.max_concurrency
             for key in route.keys.keys:
                 assert key.in_flight == sum(lease.key is key for lease in mine)
-                assert key.in_flight <= (route.keys.limit or 99)
+                assert key.in_flight <= max(1, route.keys.limit or 99)
 
     @invariant()
     def nobody_is_forgotten(self) -> None:
-        """Whoever waits, waits for something that is coming: a slot that is out, or the end of a rest; and nothing is free."""
-        assert len(self.router._pending) == len(self.waiting)
-        assert not self.waiting or not self.router.untried(CALL, Tried(), self.now)
+        """Whoever waits is in a line whose first watches the clock where there is something to wait for; and nothing is free."""
+        assert self.router.lines.waiting == len(self.waiting)
         for parked in self.waiting:
             assert not parked.waiter.woken
-            assert parked.until is not None or any(lease.route.waiting for lease in self.leases)
+            assert parked.lease is None
+            first = parked.plan.line[0][2]
+            assert first in self.waiting
+            routes = [route for group in parked.plan.groups for route in group.routes]
+            for route in routes:
+                route.refresh(self.now)
+                assert route.blocked_until > self.now, "something could serve it"
+            times = [route.blocked_until for route in routes if route.blocked_until < math.inf]
+            if times:
+                assert first.first
+                assert first.until is not None
+                assert first.until <= min(times)
+            else:
+                assert any(lease.route in routes for lease in self.leases), "nothing will ever wake it"
 
 
-Turns.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Turns.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestTurns = Turns.TestCase
 
 
 def test_first_in_line_is_served_first():
     """A freed slot goes to who waits longest; one who was handed it and leaves hands it on."""
-    router = Router(RoundRobin())
-    router.add(Route(Instance("p", "m", max_concurrency=1), Provider(), KeyPool(make_keys("a", ()), None, lambda: 0.5), "a"))
-    held = router.admit(CALL, Tried(), 0.0, Note)
-    line = [router.admit(CALL, Tried(), 0.0, Note) for _ in range(4)]
+    instances = router("round_robin")
+    instances.add(route(max_concurrency=1))
+    held = instances.admit(CALL, Tried(), 0.0, Note)
+    line = [instances.admit(CALL, Tried(), 0.0, Note) for _ in range(4)]
     assert isinstance(held, Lease)
 
-    held.release(1.0)
+    instances.release(held, 1.0)
     assert [parked.lease is not None for parked in line] == [True, False, False, False]
-    router.leave(line[2], 1.0)
-    router.leave(line[0], 1.0)
+    instances.leave(line[2], 1.0)
+    instances.leave(line[0], 1.0)
     assert [parked.waiter.woken for parked in line] == [True, True, False, False]
-    lease = router.unpark(line[1])
-    lease.release(2.0)
+    lease = instances.look(line[1], 1.0, Note)
+    instances.release(lease, 2.0)
     assert line[3].lease is not None
+
+
+def test_higher_priority_goes_first():
+    instances = router()
+    instances.add(route(max_concurrency=1))
+    held = instances.admit(CALL, Tried(), 0.0, Note)
+    low, high = (instances.admit(attrs.evolve(CALL, priority=rank), Tried(), 0.0, Note) for rank in (0, 5))
+    instances.release(held, 1.0)
+    assert (low.lease is None, high.lease is not None) == (True, True)
 
 
 def test_leases_from_before_a_fork_do_not_count():
     """R19: what the parent holds is the parent's: given back in the child it changes nothing."""
-    router = Router(Weighted())
-    router.add(Route(Instance("p", "m"), Provider(), KeyPool(make_keys("a", ()), None, lambda: 0.5), "a"))
-    before = router.admit(CALL, Tried(), 0.0, Note)
-    router.reset_locks()
-    before.release(1.0)
-    after = router.admit(CALL, Tried(), 1.0, Note)
+    instances = router("weighted")
+    instances.add(route())
+    before = instances.admit(CALL, Tried(), 0.0, Note)
+    instances.reset_locks()
+    instances.release(before, 1.0)
+    after = instances.admit(CALL, Tried(), 1.0, Note)
 
-    assert router.routes()[0].in_flight == 1
-    after.release(2.0)
-    assert router.routes()[0].in_flight == 0
+    assert instances.routes()[0].in_flight == 1
+    instances.release(after, 2.0)
+    assert instances.routes()[0].in_flight == 0
 
 
 def test_queue_full_names_the_limit():
-    router = Router(RoundRobin(), max_pending=1)
-    router.add(Route(Instance("p", "m", max_concurrency=1), Provider(), KeyPool(make_keys("a", ()), None, lambda: 0.5), "a"))
-    router.admit(CALL, Tried(), 0.0, Note)
-    router.admit(CALL, Tried(), 0.0, Note)
+    instances = router("round_robin", max_pending=1)
+    instances.add(route(max_concurrency=1))
+    instances.admit(CALL, Tried(), 0.0, Note)
+    instances.admit(CALL, Tried(), 0.0, Note)
 
     with pytest.raises(QueueFullError, match="1 calls are waiting already"):
-        router.admit(CALL, Tried(), 0.0, Note)
+        instances.admit(CALL, Tried(), 0.0, Note)

@@ -114,7 +114,7 @@ class Both:
         """Leases that are out, and calls that wait: 0 when nothing is going on."""
         router = self.core.router
         routes = router.routes()
-        return sum(route.in_flight + sum(key.in_flight for key in route.keys.keys) for route in routes) + len(router._pending)
+        return sum(route.in_flight + sum(key.in_flight for key in route.keys.keys) for route in routes) + router.lines.waiting
 
 
 class Colour:

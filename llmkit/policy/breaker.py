@@ -1,0 +1,93 @@
+"""When an instance that keeps failing is left alone, and when it is tried again."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RateLimitError, ServerError
+
+if TYPE_CHECKING:
+    from llmkit.values.breaker import BreakerSettings
+
+FAULTS = (NetworkError, ServerError, InvalidResponseError)
+"""What counts: connections that fail, timeouts, 5xx, answers that make no sense. Nothing that is the caller's or a key's fault."""
+
+
+def is_fault(error: LLMError) -> bool:
+    """Whether an error says that the instance is not well."""
+    return isinstance(error, FAULTS) and not isinstance(error, RateLimitError)
+
+
+class Breaker:
+    """One instance's circuit breaker. Not locked: its router's lock guards it.
+
+    :param settings: True for the defaults; None for a breaker that never opens.
+    """
+
+    __slots__ = ("_began", "_faults", "_opened", "_row", "_settings", "_total", "alert", "open", "reason", "until")
+
+    def __init__(self, settings: BreakerSettings | Literal[True] | None) -> None:
+        if settings is True:
+            from llmkit.values.breaker import BreakerSettings
+
+            settings = BreakerSettings()
+        self._settings = settings
+        self.until = 0.0
+        """When a call may be given to the instance: in the past while closed, inf while one call is trying."""
+        self.reason: LLMError | None = None
+        """The fault that opened it, or opened it last."""
+        self.open = False
+        """Whether it is open, or half open with a call that is trying."""
+        self.alert = False
+        """Whether something has gone wrong lately, so that answers count."""
+        self._row = 0
+        self._opened = 0
+        self._began = 0.0
+        self._faults = self._total = 0
+
+    def given(self) -> None:
+        """A call was given to the instance while it is open: that one tries, and the others wait for what comes of it."""
+        self.until = math.inf
+
+    def failed(self, error: LLMError, now: float) -> None:
+        """A call has met a fault."""
+        settings = self._settings
+        if settings is None:
+            return
+        if not self.alert or now - self._began > settings.window:
+            self._began, self._faults, self._total = now, 0, 0
+            self.alert = True
+        self._row += 1
+        self._faults += 1
+        self._total += 1
+        if self.open and self.until < math.inf:
+            return  # it was sent before the breaker opened
+        sick = self._total >= settings.least and self._faults >= settings.share * self._total
+        if self.open or self._row >= settings.failures or sick:
+            self.reason, self.open = error, True
+            self.until = now + min(settings.open * 2.0 ** min(self._opened, 32), settings.longest)
+            self._opened += 1
+
+    def worked(self, now: float) -> None:
+        """A call was answered. The instance is well again, whichever call it was."""
+        self._row = 0
+        self._total += 1
+        if self.open:
+            self.reset()
+        elif self._settings is not None and now - self._began > self._settings.window:
+            self.alert = False
+
+    def undecided(self, now: float) -> None:
+        """A call that may have been the one that tries ended without a word on the instance's health: another may try."""
+        if self.until == math.inf:
+            self.until = now
+
+    def reset(self) -> None:
+        """Close it: somebody knows better."""
+        self.until, self.reason, self.open, self.alert = 0.0, None, False, False
+        self._row = self._opened = self._faults = self._total = 0
+
+
+CLOSED = Breaker(None)
+"""The breaker of an instance that nothing has gone wrong with yet."""

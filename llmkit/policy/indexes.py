@@ -1,0 +1,212 @@
+"""Whose turn it is among many instances, found without looking at all of them.
+
+A :class:`Group` holds the instances that can serve one kind of call. Those that may take one stand in an index, ordered as the
+strategy wants; those that cannot are set aside, and come back when their time has come or when something happened to them. Orders
+are kept lazily: an entry that no longer says the truth is put right when it comes to the front. So a choice costs O(log n).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from llmkit.policy.routes import Route
+
+Fit = Callable[["Route"], bool]
+"""Whether an instance will do for one particular call, which may have tried it already."""
+
+
+@attrs.define(eq=False, repr=False)
+class Seat:
+    """An instance's place in an index."""
+
+    route: Route
+    group: Group
+    index: Index
+    number: int
+    """Its rank in the order in which the instances were added."""
+    entry: Any = None
+    """What stands for it in the index's order; None while it is set aside."""
+    turn: float = 0.0
+    """The index's own note on it."""
+
+
+class Index(Protocol):
+    """The instances of a group in a strategy's order."""
+
+    def add(self, seat: Seat) -> None:
+        """Take in a seat that may take calls, for the first time or again."""
+
+    def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
+        """The seat whose turn it is among those that may take a call now and ``fit``; None where there is none."""
+
+    def given(self, seat: Seat) -> None:
+        """The seat that was picked has been given the call."""
+
+    def fell(self, seat: Seat) -> None:
+        """The seat's score may have fallen; scores that only rise need no telling."""
+
+
+class Group:
+    """The instances that can serve one kind of call.
+
+    :param make: makes the index, given the group.
+    """
+
+    def __init__(self, routes: Iterable[Route], make: Callable[[Group], Index]) -> None:
+        self.routes = list(routes)
+        self.later: list[tuple[float, int, Seat]] = []
+        self._order = 0
+        self.index: Index = Single(self) if len(self.routes) == 1 else make(self)
+
+    def set_aside(self, seat: Seat) -> None:
+        """Take a seat that cannot take calls now out of the running, until its time or until something happens to it."""
+        seat.entry = None
+        seat.route.aside.append(seat)
+        if seat.route.blocked_until < math.inf:
+            self.plan(seat)
+
+    def plan(self, seat: Seat) -> None:
+        """Note when a seat that is set aside comes back."""
+        self._order += 1
+        heappush(self.later, (seat.route.blocked_until, self._order, seat))
+
+    def bring_back(self, now: float) -> None:
+        """Seat again those whose time has come."""
+        later = self.later
+        while later and later[0][0] <= now:
+            seat = heappop(later)[2]
+            if seat.entry is None:
+                seat.route.aside.remove(seat)
+                seat.index.add(seat)
+
+    def soonest(self) -> float | None:
+        """When the next seat comes back by itself; None where none will."""
+        later = self.later
+        while later and later[0][2].entry is not None:
+            heappop(later)
+        return later[0][0] if later else None
+
+
+class Single:
+    """An index of one."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._seat = Seat(group.routes[0], group, self, 0, True)
+
+    def add(self, seat: Seat) -> None:
+        """See :meth:`Index.add`."""
+        seat.entry = True
+
+    def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
+        """See :meth:`Index.pick`."""
+        seat = self._seat
+        if seat.entry is None or (fit is not None and not fit(seat.route)):
+            return None
+        if seat.route.blocked_until > now:
+            self._group.set_aside(seat)
+            return None
+        return seat
+
+    def given(self, seat: Seat) -> None:
+        """See :meth:`Index.given`."""
+
+    def fell(self, seat: Seat) -> None:
+        """See :meth:`Index.fell`."""
+
+
+class Ranked:
+    """Lowest score first; of equals, the one that was added first.
+
+    :param score: a seat's score, of any type that compares.
+    :param falls: whether scores can fall too; then each instance tells its seats when it may have happened.
+    """
+
+    def __init__(self, group: Group, score: Callable[[Seat], Any], falls: bool = False) -> None:
+        self._group = group
+        self._score = score
+        self._heap: list[tuple[Any, int, Seat]] = []
+        for number, route in enumerate(group.routes):
+            seat = Seat(route, group, self, number)
+            seat.entry = (score(seat), number, seat)
+            self._heap.append(seat.entry)
+            if falls:
+                route.falling.append(seat)
+        heapify(self._heap)
+
+    def add(self, seat: Seat) -> None:
+        """See :meth:`Index.add`."""
+        seat.entry = (self._score(seat), seat.number, seat)
+        heappush(self._heap, seat.entry)
+
+    def pick(self, now: float, fit: Fit | None, streamed: bool = False) -> Seat | None:
+        """See :meth:`Index.pick`."""
+        heap = self._heap
+        passed: list[Any] = []
+        found = None
+        while heap:
+            entry = heap[0]
+            score, number, seat = entry
+            if seat.entry is not entry:
+                heappop(heap)
+                continue
+            current = self._score(seat)
+            if current != score:
+                seat.entry = (current, number, seat)
+                heapreplace(heap, seat.entry)
+                continue
+            if seat.route.blocked_until > now:
+                heappop(heap)
+                self._group.set_aside(seat)
+            elif fit is not None and not fit(seat.route):
+                passed.append(heappop(heap))
+            else:
+                found = seat
+                break
+        for entry in passed:
+            heappush(heap, entry)
+        return found
+
+    def given(self, seat: Seat) -> None:
+        """See :meth:`Index.given`."""
+
+    def fell(self, seat: Seat) -> None:
+        """See :meth:`Index.fell`."""
+        if seat.entry is None:
+            return
+        score = self._score(seat)
+        if score < seat.entry[0]:
+            seat.entry = (score, seat.number, seat)
+            heappush(self._heap, seat.entry)
+            if len(self._heap) > 4 * len(self._group.routes) + 16:  # most of it is out of date
+                self._heap = [entry for entry in self._heap if entry[2].entry is entry]
+                heapify(self._heap)
+
+
+class InTurn(Ranked):
+    """Each instance in turn, in the order in which they were added. One that was away does not catch up."""
+
+    def __init__(self, group: Group) -> None:
+        self._lap = 0.0
+        super().__init__(group, lambda seat: seat.turn)
+
+    def add(self, seat: Seat) -> None:
+        """See :meth:`Index.add`."""
+        seat.turn = max(seat.turn, self._lap)
+        super().add(seat)
+
+    def given(self, seat: Seat) -> None:
+        """See :meth:`Index.given`."""
+        self._lap = max(self._lap, seat.turn)
+        seat.turn += 1
+
+
+def given_longest_ago(seat: Seat) -> Any:
+    """A score: the count at which the instance was last given a call."""
+    return seat.route.last_given

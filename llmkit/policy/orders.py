@@ -1,0 +1,222 @@
+"""The rarer indexes: by latency, by lot, by weight, and for strategies of somebody's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from llmkit.policy.indexes import Fit, Group, Ranked, Seat, given_longest_ago
+
+if TYPE_CHECKING:
+    from llmkit.policy.routes import Route
+
+
+class Quickest:
+    """Lowest measured latency first. An instance that was never measured, or not for a while, is tried with one call at a time, and
+    with only some of the calls, so that the fast ones do not starve."""
+
+    def __init__(self, group: Group) -> None:
+        self._quickest = (Ranked(group, _seconds, falls=True), Ranked(group, _seconds_to_first, falls=True))
+        self._oldest = Ranked(group, given_longest_ago)
+        self._since = 0
+
+    def add(self, seat: Seat) -> None:
+        """See :meth:`Index.add`. Never called: the parts' own seats come back to them."""
+
+    def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
+        """See :meth:`Index.pick`."""
+        self._since += 1
+        quickest = self._quickest[streamed].pick(now, fit)
+        if quickest is None or quickest.route.seconds(streamed) is None:  # none is known: spread
+            return self._oldest.pick(now, fit)
+        if self._since >= TRY_NEW:
+            oldest = self._oldest.pick(now, fit)
+            if oldest is not None and self._worth_trying(oldest.route, streamed, now):
+                self._since = 0
+                return oldest
+        return quickest
+
+    def _worth_trying(self, route: Route, streamed: bool, now: float) -> bool:
+        measured = route.first_event_at if streamed else route.latency_at
+        turn = TRY_NEW if measured == -math.inf else TRY_OLD
+        return route.in_flight == 0 and self._since >= turn and now - measured >= OLD
+
+    def given(self, seat: Seat) -> None:
+        """See :meth:`Index.given`."""
+
+    def fell(self, seat: Seat) -> None:
+        """See :meth:`Index.fell`. Never called: the parts' own seats are told."""
+
+
+TRY_NEW, TRY_OLD = 2, 5
+"""At most every so manieth call tries an instance that was never measured, or not for a while."""
+OLD = 60.0
+"""Seconds after which a measurement is old."""
+
+
+def _seconds(seat: Seat) -> Any:
+    return math.inf if seat.route.latency is None else seat.route.latency
+
+
+def _seconds_to_first(seat: Seat) -> Any:
+    return math.inf if seat.route.first_event is None else seat.route.first_event
+
+
+class ByLot:
+    """Any of them, with equal chances."""
+
+    def __init__(self, group: Group, random: Callable[[], float]) -> None:
+        self._group = group
+        self._random = random
+        self._seats = [Seat(route, group, self, number) for number, route in enumerate(group.routes)]
+        for seat in self._seats:
+            seat.entry = seat.number
+
+    def add(self, seat: Seat) -> None:
+        """See :meth:`Index.add`."""
+        seat.entry = len(self._seats)
+        self._seats.append(seat)
+
+    def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
+        """See :meth:`Index.pick`."""
+        seats = self._seats
+        left = len(seats)
+        while left:  # what will not do is swapped behind those that are left
+            seat = seats[min(int(self._random() * left), left - 1)]
+            if seat.route.blocked_until > now:
+                left = self._drop(seat, left)
+            elif fit is not None and not fit(seat.route):
+                left -= 1
+                self._swap(seat, left)
+            else:
+                return seat
+        return None
+
+    def _swap(self, seat: Seat, place: int) -> None:
+        other = self._seats[place]
+        self._seats[seat.entry], self._seats[place] = other, seat
+        other.entry, seat.entry = seat.entry, place
+
+    def _drop(self, seat: Seat, left: int) -> int:
+        self._swap(seat, left - 1)
+        self._swap(seat, len(self._seats) - 1)
+        self._seats.pop()
+        self._group.set_aside(seat)
+        return left - 1
+
+    def given(self, seat: Seat) -> None:
+        """See :meth:`Index.given`."""
+
+    def fell(self, seat: Seat) -> None:
+        """See :meth:`Index.fell`."""
+
+
+class Shares:
+    """Calls in proportion to weights, spread evenly: at any moment each instance is within one call of its share.
+
+    Every instance's j-th call has a window in virtual time, from (j - 1) / weight to j / weight; of those whose window is open the
+    one that closes first is next. This is earliest-deadline-first over Pfair windows (S. Baruah et al., "Proportionate progress",
+    Algorithmica 15, 1996), which keeps every share within one; virtual time advances by 1 / (sum of weights) with each call.
+    """
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._time = 0.0
+        self._weight = 0.0
+        self._open: list[tuple[float, int, Seat]] = []
+        self._closed: list[tuple[float, int, Seat]] = []
+        for number, route in enumerate(group.routes):
+            self.add(Seat(route, group, self, number))
+
+    def add(self, seat: Seat) -> None:
+        """See :meth:`Index.add`."""
+        self._weight += seat.route.instance.weight
+        seat.turn = max(seat.turn, self._time)
+        self._close(seat)
+
+    def _close(self, seat: Seat) -> None:
+        seat.entry = (seat.turn, seat.number, seat)
+        heappush(self._closed, seat.entry)
+
+    def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
+        """See :meth:`Index.pick`."""
+        passed: list[Any] = []
+        found = None
+        while found is None:
+            self._begin()
+            if not self._open:
+                if not self._closed:
+                    break
+                # all whose window is open will not do: the next one begins early
+                self._move(heappop(self._closed))
+                continue
+            entry = self._open[0]
+            seat = entry[2]
+            if seat.route.blocked_until > now:
+                heappop(self._open)
+                self._weight -= seat.route.instance.weight
+                self._group.set_aside(seat)
+            elif fit is not None and not fit(seat.route):
+                passed.append(heappop(self._open))
+            else:
+                found = seat
+        for entry in passed:
+            heappush(self._open, entry)
+        return found
+
+    def _begin(self) -> None:
+        """Open the windows that begin before the next call's place in virtual time ends."""
+        until = self._time + (1 - 1e-9) / max(self._weight, 1e-300)
+        while self._closed and self._closed[0][0] < until:
+            self._move(heappop(self._closed))
+
+    def _move(self, entry: tuple[float, int, Seat]) -> None:
+        seat = entry[2]
+        seat.entry = (seat.turn + 1 / seat.route.instance.weight, seat.number, seat)
+        heappush(self._open, seat.entry)
+
+    def given(self, seat: Seat) -> None:
+        """See :meth:`Index.given`."""
+        if self._open[0] is seat.entry:
+            heappop(self._open)
+        else:  # it was taken past others that did not fit
+            self._open.remove(seat.entry)
+            heapify(self._open)
+        seat.turn += 1 / seat.route.instance.weight
+        self._close(seat)
+        self._time += 1 / self._weight
+
+    def fell(self, seat: Seat) -> None:
+        """See :meth:`Index.fell`."""
+
+
+class Scan:
+    """A strategy of somebody's own, which looks at every instance that may take the call."""
+
+    def __init__(self, group: Group, choose: Callable[[list[Route], float], Route]) -> None:
+        self._group = group
+        self._choose = choose
+        self._seats = {route: Seat(route, group, self, number, True) for number, route in enumerate(group.routes)}
+
+    def add(self, seat: Seat) -> None:
+        """See :meth:`Index.add`."""
+        seat.entry = True
+
+    def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
+        """See :meth:`Index.pick`."""
+        able = []
+        for route, seat in self._seats.items():
+            if seat.entry is not None:
+                if route.blocked_until > now:
+                    self._group.set_aside(seat)
+                elif fit is None or fit(route):
+                    able.append(route)
+        return self._seats[self._choose(able, now)] if able else None
+
+    def given(self, seat: Seat) -> None:
+        """See :meth:`Index.given`."""
+
+    def fell(self, seat: Seat) -> None:
+        """See :meth:`Index.fell`."""
