@@ -1,8 +1,8 @@
 """Single flight: identical calls at the same time share one, over threads, tasks and event loops.
 
 The first caller leads and asks the vendor; the others wait. A leader that fails or is cancelled fails alone: the next caller leads.
-Each failure doubles how many may lead at once, so that many callers of a vendor that is down fail within a few rounds and not one
-after the other.
+From the second failure on, each doubles how many may lead at once, so that many callers of a vendor that is down fail within a few
+rounds and not one after the other.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Flight:
     leading: int = 1
     width: int = 1
     """How many may lead at once."""
+    broken: bool = False
+    """Whether the vendor failed a leader."""
     waiting: deque[Seat] = attrs.field(factory=deque)
     answer: Any = None
     landed: bool = False
@@ -92,7 +94,8 @@ class Flights:
         """
         with self._lock:
             if broken:
-                flight.width *= 2
+                flight.width *= 2 if flight.broken else 1
+                flight.broken = True
             self._hand_over(flight, until)
 
     def take(self, flight: Flight, seat: Seat) -> None:

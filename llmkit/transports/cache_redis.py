@@ -41,19 +41,18 @@ class RedisCache:
             "socket_timeout": TIMEOUT,
             "socket_connect_timeout": TIMEOUT,
             "retry": Retry(NoBackoff(), 0),
-            "retry_on_timeout": False,
             "retry_on_error": [],
             "health_check_interval": 0,
             "decode_responses": False,
             "protocol": 2,
-            "lib_name": None,
-            "lib_version": None,
+            **_unnamed(redis.connection.AbstractConnection),
         }
         problem: Exception | None = None
         try:
             # A URL's own settings win over arguments in redis-py, so ours are given again, to the pool itself.
             pool: Any = redis.ConnectionPool.from_url(url, **ours)
             pool.connection_kwargs.update({name: value for name, value in ours.items() if name in pool.connection_kwargs})
+            pool.connection_kwargs.pop("retry_on_timeout", None)
             self._redis: Any = redis.Redis(connection_pool=pool)
         except (ValueError, TypeError) as raised:
             problem = raised
@@ -71,11 +70,14 @@ class RedisCache:
             if not str(problem).startswith("WRONGTYPE"):
                 raise
             return None
+        if not isinstance(found, bytes):
+            raise ValueError("no answer to GETRANGE")
         return found or None
 
     def set(self, key: str, entry: bytes, seconds: float | None) -> None:
         """See :meth:`llmkit.cache.store.Cache.set`."""
-        self._redis.set(key, entry, px=None if seconds is None else max(1, int(seconds * 1000)))
+        if self._redis.set(key, entry, px=None if seconds is None else max(1, int(seconds * 1000))) is not True:
+            raise ValueError("no answer to SET")
 
     def delete(self, key: str) -> None:
         """See :meth:`llmkit.cache.store.Cache.delete`."""
@@ -95,7 +97,10 @@ class RedisCache:
 
     def lock(self, key: str, token: str, seconds: float) -> bool:
         """See :class:`llmkit.cache.store.Cache`."""
-        return bool(self._redis.set(key, token, nx=True, px=int(seconds * 1000)))
+        done = self._redis.set(key, token, nx=True, px=int(seconds * 1000))
+        if done not in (True, None):  # to be told wrongly that it is held would mean to wait for nobody
+            raise ValueError("no answer to SET")
+        return done is True
 
     def unlock(self, key: str, token: str) -> None:
         """See :class:`llmkit.cache.store.Cache`."""
@@ -105,3 +110,12 @@ class RedisCache:
         """See :meth:`llmkit.cache.store.Cache.close`."""
         self._redis.close()
         self._redis.connection_pool.disconnect()
+
+
+def _unnamed(connection: Any) -> dict[str, None]:
+    """What keeps redis-py from telling the server its name and version, which would be two more exchanges for each connection."""
+    import inspect
+
+    known = inspect.signature(connection.__init__).parameters
+    names = ("driver_info",) if "driver_info" in known else ("lib_name", "lib_version")
+    return {name: None for name in names if name in known}

@@ -145,7 +145,8 @@ def test_the_requirements_env_file_unmodified(blocks, dotenv):
     assert settings.fallbacks == ("anthropic/claude-3-haiku",)
     assert keys_for(Google, settings.environ)[0].reveal() == "your-gemini-key"
     assert base_url_for(OpenAI, settings.environ) == "https://api.openai.com/v1"
-    assert [note.partition(":")[0] for note in settings.ignored] == ["CACHE_TTL", "CACHE_ENABLED"]
+    assert settings.ignored == ()
+    assert (settings.cache.url, settings.cache.ttl) == (None, 3600)
 
 
 def test_a_missing_env_file_is_an_error(tmp_path):
