@@ -125,6 +125,8 @@ class AnswerCache:
         """In a forked child: no lock is held, no call is in flight."""
         self.flights = Flights()
         self.memory.reset_lock()
+        if self.semantic is not None:
+            self.semantic.reset_lock()
         if self.second is not None:
             self.second.breaker = type(self.second.breaker)()
 

@@ -46,6 +46,8 @@ class Flight:
     """Whether a leader has looked at the second level."""
     down: bool = False
     """Whether the second level failed it."""
+    question: Any = None
+    """What a semantic cache would keep the answer under."""
     token: str | None = None
     """What shows that this process may make the entry."""
 

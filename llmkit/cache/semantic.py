@@ -21,6 +21,8 @@ from llmkit.values.calls import ChatCall
 from llmkit.values.messages import Message, Text
 
 Embed = Callable[[str], Sequence[float]]
+Question = tuple[str, str, list[float]]
+"""The key of a call without its last text, that text, and its vector."""
 
 
 class SemanticCache:

@@ -5,6 +5,7 @@ A call that fails or is cancelled fails alone; what failed is not kept.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -13,10 +14,12 @@ import attrs
 from llmkit.cache.answers import AnswerCache, oldest
 from llmkit.cache.entries import Entry
 from llmkit.cache.flights import Flight, Seat
-from llmkit.cache.second import LOCKED
+from llmkit.cache.second import LOCKED, Second
+from llmkit.cache.semantic import Question, question
 from llmkit.errors import LLMError, RequestTimeout
 from llmkit.flow.kit import Kit
 from llmkit.values.calls import Call, ChatCall
+from llmkit.wire.redact import describe
 
 R = TypeVar("R")
 
@@ -88,7 +91,11 @@ async def boarded(kit: Kit, call: Call[Any], key: str) -> tuple[Flight | None, E
     while True:
         flight, seat = cache.flights.join(name, call.deadline.at, runtime.waiter)
         if seat is None:
-            return flight, None
+            entry = recalled(kit, call, key)  # another may have landed between the first look and now
+            if entry is None:
+                return flight, None
+            cache.flights.land(flight, entry)
+            return None, entry
         try:
             await _waited(kit, cache, call, flight, seat)
         except BaseException as problem:
@@ -119,13 +126,49 @@ async def _waited(kit: Kit, cache: AnswerCache, call: Call[Any], flight: Flight,
 
 
 async def looked(kit: Kit, call: Call[Any], key: str, flight: Flight) -> Entry | None:
-    """What the second level has; where another process is asking the vendor the same, what it got."""
+    """What was kept of a similar question, or what the second level has; where another process is asking the vendor the same, what
+    it got."""
     cache, runtime = kit.cache, kit.runtime
     assert cache is not None
-    second = cache.second
-    if second is None or flight.looked or call.cache == "refresh":
+    if flight.looked:
         return None
     flight.looked = True
+    if cache.semantic is not None and (asked := question(call)) is not None:
+        flight.question = await runtime.run(_embedded, cache, *asked)
+        found = _similar(cache, call, flight, runtime.now())
+        if found is not None:
+            return found
+    return None if cache.second is None or call.cache == "refresh" else await _in_second(kit, cache.second, call, key, flight)
+
+
+def _embedded(cache: AnswerCache, frame: ChatCall, text: str) -> Question | None:
+    """A question's frame and vector. The user's function may fail; the call goes on without it."""
+    assert cache.semantic is not None
+    key = cache.keys.of_call(frame)
+    try:
+        vector = cache.semantic.vector(text)
+    except (Exception, SystemExit) as problem:
+        said = describe(problem)
+    else:
+        return None if vector is None or key is None else (key, text, vector)
+    warnings.warn(f"SemanticCache.embed: {said}", RuntimeWarning, stacklevel=2)
+    return None
+
+
+def _similar(cache: AnswerCache, call: Call[Any], flight: Flight, now: float) -> Entry | None:
+    if flight.question is None or call.cache == "refresh":
+        return None
+    assert cache.semantic is not None
+    frame, _, vector = flight.question
+    entry = cache.semantic.find(frame, vector, now, oldest(call.cache))
+    if entry is not None:
+        cache.semantic_hits += 1
+    return entry
+
+
+async def _in_second(kit: Kit, second: Second, call: Call[Any], key: str, flight: Flight) -> Entry | None:
+    cache, runtime = kit.cache, kit.runtime
+    assert cache is not None
     kind = "chat" if isinstance(call, ChatCall) else "embed"
     token = f"{runtime.random()}"
     limit = oldest(call.cache)
@@ -162,6 +205,9 @@ async def keep(kit: Kit, call: Call[Any], key: str, flight: Flight, answer: Any)
     if worth:
         cache.memory.set(key, entry)
         cache.stored += 1
+        if cache.semantic is not None and flight.question is not None:
+            frame, text, vector = flight.question
+            cache.semantic.keep(frame, text, vector, entry)
     cache.flights.land(flight, entry)
     second = cache.second
     if second is None or flight.down or second.resting(now):

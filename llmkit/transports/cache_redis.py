@@ -37,7 +37,7 @@ class RedisCache:
             missing = False
         if missing:
             raise ConfigError("cache: Redis needs a package that is not installed: pip install 'llmkit[redis]'")
-        ours = {
+        ours: dict[str, Any] = {
             "socket_timeout": TIMEOUT,
             "socket_connect_timeout": TIMEOUT,
             "retry": Retry(NoBackoff(), 0),

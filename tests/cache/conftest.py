@@ -53,10 +53,8 @@ class _Answer(BaseHTTPRequestHandler):
         said = {"error": {"message": "no"}} if fails else {"id": "c", "model": "m", "choices": [choice], "usage": usage}
         body = json.dumps(said).encode()
         with contextlib.suppress(OSError):
-            self.send_response(400 if fails else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            head = f"HTTP/1.1 {'400 Bad Request' if fails else '200 OK'}\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.wfile.write(head.encode() + body)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -20,8 +21,20 @@ from tests.support.redis_server import RedisServer, stand_in
 
 pytest.importorskip("redis", reason="the extra redis is not installed")
 
-MARGIN = 0.03
-"""Seconds that a busy machine may add to what is promised."""
+LONG = os.environ.get("LLMKIT_LONG", "0") not in ("", "0")
+MARGIN = 0.03 if LONG else 0.3
+"""Seconds that a busy machine may add to what is promised for the worst of a few calls."""
+
+
+def most(seconds: list[float]) -> float:
+    """What 99 of 100 calls take; on a machine that has other work, what half of them do."""
+    return statistics.quantiles(seconds, n=100)[98] if LONG else statistics.median(seconds)
+
+
+def calm_seconds(trouble: Trouble) -> float:
+    """What a call takes while all is well; the first few load what they need."""
+    trouble.calls(5)
+    return max(trouble.calls(20))
 
 
 def test_kept_found_and_cleared(colour: Colour, vendor: Vendor, redis: RedisServer):
@@ -109,7 +122,7 @@ class Trouble:
         first = self.calls(3)
         assert max(first) < calm + SLOW + MARGIN
         later = self.calls(50)
-        assert statistics.quantiles(later, n=100)[98] < calm + 0.005 + MARGIN
+        assert most(later) < calm + 0.005
         assert len(self.log.records) <= 1, [record.getMessage() for record in self.log.records]
 
     def is_back(self, within: float = 10.0) -> None:
@@ -129,7 +142,7 @@ def trouble(colour: Colour, vendor: Vendor, redis: RedisServer, caplog: pytest.L
 
 
 def test_killed_and_started_again(trouble: Trouble, redis: RedisServer):
-    calm = max(trouble.calls(20))
+    calm = calm_seconds(trouble)
     redis.kill()
     trouble.bears(calm)
     redis.start()
@@ -137,7 +150,7 @@ def test_killed_and_started_again(trouble: Trouble, redis: RedisServer):
 
 
 def test_paused(trouble: Trouble, redis: RedisServer):
-    calm = max(trouble.calls(20))
+    calm = calm_seconds(trouble)
     redis.pause()
     trouble.bears(calm)
     redis.resume()
@@ -146,7 +159,7 @@ def test_paused(trouble: Trouble, redis: RedisServer):
 
 def test_full(trouble: Trouble, redis: RedisServer):
     """Reads go on; a full Redis costs nothing but what it does not keep."""
-    calm = max(trouble.calls(20))
+    calm = calm_seconds(trouble)
     assert redis.say("CONFIG", "SET", "maxmemory", "1") == b"+OK\r\n"
     trouble.bears(calm)
     assert redis.say("CONFIG", "SET", "maxmemory", "0") == b"+OK\r\n"
@@ -154,7 +167,7 @@ def test_full(trouble: Trouble, redis: RedisServer):
 
 
 def test_read_only(trouble: Trouble, redis: RedisServer):
-    calm = max(trouble.calls(20))
+    calm = calm_seconds(trouble)
     redis.say("REPLICAOF", "127.0.0.1", "1")
     trouble.bears(calm)
     redis.say("REPLICAOF", "NO", "ONE")
@@ -184,10 +197,10 @@ def test_a_server_that_is_not_well(colour: Colour, vendor: Vendor, caplog: pytes
     with stand_in(ANSWERS[kind]) as server:
         client = colour.real([vendor.instance()], cache=server.url)
         trouble = Trouble(client, vendor, caplog)
-        calm = max(Trouble(colour.real([vendor.instance()]), vendor, caplog).calls(5))
-        first = trouble.calls(4)
+        calm = calm_seconds(Trouble(colour.real([vendor.instance()], cache="memory"), vendor, caplog))
+        first = trouble.calls(6)
         assert max(first) < calm + (0.3 if kind == "trickling" else SLOW) + MARGIN
-        assert statistics.quantiles(trouble.calls(50), n=100)[98] < calm + 0.005 + MARGIN
+        assert most(trouble.calls(50)) < calm + 0.005
         assert len(caplog.records) <= 1
         assert client.client.cache.stats.second_hits == 0
 
