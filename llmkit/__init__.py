@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from llmkit.client import Client as Client
     from llmkit.default import agenerate as agenerate
     from llmkit.default import astream as astream
+    from llmkit.default import cache_result as cache_result
+    from llmkit.default import clear_cache as clear_cache
     from llmkit.default import generate as generate
+    from llmkit.default import get_cache as get_cache
     from llmkit.default import get_client as get_client
     from llmkit.default import reset_client as reset_client
     from llmkit.default import set_client as set_client
@@ -83,7 +86,7 @@ _ROOMS = {
     "cache.settings": "CacheSettings",
     "cache.store": "Cache",
     "client": "Client",
-    "default": "agenerate astream generate get_client reset_client set_client stream",
+    "default": "agenerate astream cache_result clear_cache generate get_cache get_client reset_client set_client stream",
     "errors": (
         "AllInstancesFailed AuthenticationError BudgetExceededError ClientClosedError ConfigError ContentFilterError "
         "ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError NetworkError "

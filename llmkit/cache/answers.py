@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -69,11 +69,14 @@ class AnswerCache:
         self,
         settings: CacheSettings,
         routing: Callable[[Call[Any]], Any],
+        flow: Callable[..., Awaitable[Any]],
         store: Cache | None = None,
         semantic: SemanticCache | None = None,
         owned: bool = True,
     ) -> None:
         self.settings = settings
+        self.flow = flow
+        """What answers a call through the cache; here, so that calls need not look for it."""
         self.keys = Keys(settings.namespace, routing)
         self.memory = Memory(settings.max_entries, settings.max_bytes)
         self.flights = Flights()

@@ -17,6 +17,7 @@ import attrs
 import orjson
 
 from llmkit.cache.keys import VERSION
+from llmkit.values.base import trusted
 from llmkit.values.completion import Completion, Embeddings, FinishReason, Timing
 from llmkit.values.messages import Message, Reasoning, Refusal, Text
 
@@ -62,7 +63,7 @@ class Entry:
         if "messages" in fields:
             _restore_messages(fields)
         fields["headers"] = {}
-        fields["timing"] = Timing(seconds)
+        fields["timing"] = trusted(Timing, {"total": seconds, "queued": 0.0, "first_event": None})
         return answer
 
     def value(self) -> Any:

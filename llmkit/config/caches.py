@@ -13,6 +13,7 @@ from llmkit.cache.semantic import SemanticCache
 from llmkit.cache.settings import MEMORY, SCHEMES, CacheSettings
 from llmkit.cache.store import Cache
 from llmkit.errors import ConfigError, did_you_mean, shown
+from llmkit.flow.cached import cached
 from llmkit.policy.router import Router
 from llmkit.policy.routes import Route
 from llmkit.values.calls import Call
@@ -46,7 +47,7 @@ def make_cache(chosen: Any, router: Router, makers: Makers) -> AnswerCache:
         raise ConfigError(f"cache: expected {EXPECTED}; got {type(chosen).__name__}")
     if settings.url is not None and settings.url != MEMORY:
         store = open_store(settings, makers)
-    return AnswerCache(settings, Routing(router), store, semantic, owned)
+    return AnswerCache(settings, Routing(router), cached, store, semantic, owned)
 
 
 def open_store(settings: CacheSettings, makers: Makers = ()) -> Cache:

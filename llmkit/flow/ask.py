@@ -27,9 +27,7 @@ async def ask(kit: Kit, call: Call[R]) -> R:
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
     if kit.cache is not None and call.cache is not False:
-        from llmkit.flow.cached import cached
-
-        return await cached(kit, call, ask)
+        return await kit.cache.flow(kit, call, ask)  # type: ignore[no-any-return]
     trail = Trail(call, kit.runtime.now())
     try:
         answer: R = await failover(kit, trail, _attempt)

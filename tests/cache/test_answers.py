@@ -306,3 +306,93 @@ def test_values_of_ones_own(colour: Colour, where: str):
         run(cache.set("k", 1, ttl=0))
     with pytest.raises(InvalidRequestError, match="key"):
         run(cache.get(5))
+
+
+class Kept:
+    """A second level of somebody's own."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, bytes] = {}
+        self.closed = 0
+
+    def get(self, key: str) -> bytes | None:
+        return self.entries.get(key)
+
+    def set(self, key: str, entry: bytes, seconds: float | None) -> None:
+        self.entries[key] = entry
+
+    def delete(self, key: str) -> None:
+        self.entries.pop(key, None)
+
+    def clear(self, prefix: str) -> None:
+        for key in [key for key in self.entries if key.startswith(prefix)]:
+            del self.entries[key]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_a_cache_of_ones_own_and_of_a_plugin(colour: Colour):
+    kept = Kept()
+
+    class Plugin:
+        @hookimpl
+        def llmkit_register_caches(self) -> dict[str, Any]:
+            return {"mine": lambda: kept, "broken": lambda: 1 / 0, "wrong": object}
+
+    one = colour.scripted(Counting(), [openai()], cache=kept)
+    one.generate("Hi")
+    assert colour.scripted(Counting(), [openai()], cache="mine", plugins=[Plugin()]).generate("Hi").cached
+    one.close()
+    assert kept.closed == 0
+    for name, said in (("broken", "ZeroDivisionError"), ("wrong", "lacks a method"), ("mein", "did you mean 'mine'")):
+        with pytest.raises(ConfigError, match=said):
+            colour.scripted(Counting(), [openai()], cache=name, plugins=[Plugin()])
+    with pytest.raises(ConfigError, match="cache: expected"):
+        colour.scripted(Counting(), [openai()], cache=5)
+
+
+def test_from_a_file_and_from_the_environment(tmp_path: Path):
+    from llmkit import Client
+    from llmkit.config import read_env
+
+    toml = f"""
+[[instances]]
+provider = "openai"
+model = "m"
+api_key = "sk-key-number-1"
+
+[cache]
+url = "sqlite:///{tmp_path}/cache.db"
+ttl = 60
+"""
+    with Client.from_config_str(toml) as client:
+        assert client.cache.set("a", 1)
+        assert client._core.cache is not None
+        assert client._core.cache.settings.ttl == 60
+    with Client.from_config_str("[settings]\ncache = true") as client:
+        assert client.cache.stats.available is None
+    found = read_env({"CACHE_ENABLED": "true", "CACHE_TTL": "5", "CACHE_URL": "redis://h"}).cache
+    assert found == CacheSettings(url="redis://h", ttl=5.0)
+    assert read_env({"CACHE_ENABLED": "false", "CACHE_TTL": "5"}).cache is None
+    with pytest.raises(ConfigError, match="CACHE_ENABLED: expected true or false"):
+        read_env({"CACHE_ENABLED": "perhaps"})
+
+
+async def of_the_package() -> None:
+    import llmkit
+
+    llmkit.set_client(llmkit.Client(cache="memory", plugins=[], environ={}))
+    try:
+        assert await llmkit.cache_result("k", {"a": 1}, ttl=60)
+        assert await (await llmkit.get_cache()).get("k") == {"a": 1}
+        assert await llmkit.clear_cache()
+        assert await (await llmkit.get_cache()).get("k") is None
+    finally:
+        llmkit.reset_client()
+
+
+def test_functions_of_the_package():
+    import asyncio
+
+    asyncio.run(of_the_package())
