@@ -29,6 +29,7 @@ SAYS = {
     "tools.py": ("-> weather({'city': 'Cardiff'})", "It is: rain in Cardiff"),
     "routing.py": ("summary    gpt ", "translate  claude ", "translate  mistral ", "Token Usage"),
     "keys_and_retries.py": ("LLM_RATE_LIMIT", "openai/gpt-4o-mini#1: ", "openai/gpt-4o-mini#2: ", "fetched at try 2"),
+    "cache.py": ("| cached: False", "| cached: True | cost: 0", "1 text for 8 threads; 2 calls to the vendor, 9 from the cache"),
     "batch.py": ("The largest city of Wales? -> The largest city of Wales?", "failed: temperature", "5: ", "Token Usage"),
 }
 
