@@ -41,6 +41,7 @@ _CALL_NAMES = frozenset(
         "tags",
         "extra",
         "cache",
+        "cache_prompt",
     )
 )
 """The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""

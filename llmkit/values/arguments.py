@@ -42,6 +42,8 @@ class GenerateOptions(TypedDict, total=False):
     """Asks for the same sampling again."""
     reasoning_effort: str | None
     """How much the model may think."""
+    cache_prompt: bool | None
+    """True asks the vendor to keep the prompt for calls that begin alike, which makes their prompts cheaper."""
     timeout: float | None
     """Seconds for the whole call: queueing, tries, streaming. Default 600."""
     timeouts: Timeouts | None
