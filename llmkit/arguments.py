@@ -48,6 +48,8 @@ _CALL_NAMES = frozenset(
         "tags",
         "hedge",
         "extra",
+        "cache",
+        "cache_prompt",
     )
 )
 """The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
@@ -133,6 +135,12 @@ def _integer(name: str, value: Any) -> None:
         raise ConfigError(f"{name}: expected a whole number, got {shown(value)}")
 
 
+def _cache_use(name: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and 0 < value <= sys.float_info.max
+    if value != "refresh" and not isinstance(value, bool) and not number:
+        raise ConfigError(f'{name}: expected False, True, "refresh" or a number of seconds above 0, got {shown(value)}')
+
+
 def _texts(name: str, value: Any) -> None:
     if isinstance(value, Iterator):  # reading it here would leave nothing for the call
         raise ConfigError(f"{name}: expected a list, got {type(value).__name__}")
@@ -148,6 +156,7 @@ def _model(name: str, value: Any) -> None:
 
 
 _CHECKS = {
+    "cache": _cache_use,
     "model": _model,
     "instance": _text,
     "task": _text,

@@ -37,6 +37,7 @@ from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.cache.answers import AnswerCache
     from llmkit.catalog.store import Catalog
     from llmkit.observe.writer import UsageWriter
     from llmkit.policy.budgets import Budgets
@@ -88,6 +89,7 @@ class Core:
         on_unsupported: OnUnsupported,
         default_model: str | None,
         hedge: HedgeLike | None,
+        cache: Any,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
         models: Iterable[ModelInfo] = (),
@@ -141,6 +143,7 @@ class Core:
         )
         self.special_fallbacks = any(task.fallbacks for task in self.router.tasks.values())
         """Whether a task or an instance names fallbacks of its own."""
+        self.cache = None if cache is None or cache is False else self._cache(cache)
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         if goes_by_facts(self.router.strategy):
@@ -167,6 +170,7 @@ class Core:
             facts=self.find_model,
             tokenizers=lambda: self.tokenizers,
             budgets=self.budgets,
+            cache=self.cache,
             hedging=self.hedging,
         )
 
@@ -215,6 +219,8 @@ class Core:
             self.router.add(route)
             self.special_fallbacks = self.special_fallbacks or bool(instance.fallbacks)
             self.ledger.open(name, provider.name, instance.model)
+            if self.cache is not None:
+                self.cache.keys.forget()
         return route
 
     def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
@@ -260,6 +266,8 @@ class Core:
         with self._lock:
             self._ready.clear()
             self.router.remove(name)
+            if self.cache is not None:
+                self.cache.keys.forget()
 
     @property
     def catalog(self) -> Catalog:
@@ -444,6 +452,11 @@ class Core:
 
     # ------------------------------------------------------------------------------------------- the rest
 
+    def _cache(self, chosen: Any) -> AnswerCache:
+        from llmkit.config.caches import make_cache
+
+        return make_cache(chosen, self.router, self.hooks.registered["caches"])
+
     def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
@@ -458,6 +471,11 @@ class Core:
             self._read_catalog()
         self.router.strategy = strategy
 
+    def close_cache(self) -> None:
+        """Close the cache's files and connections; the other face's next call opens them again."""
+        if self.cache is not None:
+            self.cache.close()
+
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
         self._lock = threading.RLock()
@@ -469,6 +487,8 @@ class Core:
             self.budgets.reset_lock()
         if self.writer is not None:
             self.writer.restart(self)
+        if self.cache is not None:
+            self.cache.reset_after_fork()
 
 
 def price_list(own: tuple[ModelInfo, ...]) -> PriceOf:

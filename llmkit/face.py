@@ -88,6 +88,9 @@ class Face(AboutModels, Books):
     :param default_model: the model of calls that name none.
     :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
         never.
+    :param cache: None (default) for no cache of answers; ``memory``; a second level behind memory: ``sqlite:///path``,
+        ``redis://host``, a name that a plugin registered, an object with the methods of :class:`~llmkit.cache.store.Cache`;
+        :class:`~llmkit.CacheSettings` or a mapping of its fields; a :class:`~llmkit.SemanticCache`.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
     :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
@@ -131,6 +134,7 @@ class Face(AboutModels, Books):
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
         hedge: HedgeLike | None = None,
+        cache: Any = None,
         plugins: Iterable[Any] | None = None,
         models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
@@ -169,6 +173,7 @@ class Face(AboutModels, Books):
             on_unsupported=on_unsupported,
             default_model=default_model,
             hedge=hedge,
+            cache=cache,
             plugins=plugins,
             environ=environ,
             budget=budget,
@@ -338,6 +343,7 @@ class Face(AboutModels, Books):
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
             priority=get("priority") or 0,
+            cache=get("cache"),
             messages=conversation(prompt, get("system")),
             options=call_options(given),
             stream=stream,
@@ -392,6 +398,7 @@ class Face(AboutModels, Books):
             instance=instance,
             timeouts=self._core.timeouts,
             retries=given.get("retries"),
+            cache=given.get("cache"),
             texts=listed,
             dimensions=given.get("dimensions"),
             extra=given.get("extra"),

@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from types import TracebackType
 
 from llmkit.finish import drain, finish
-from llmkit.flow.fallback import open_with_fallback
+from llmkit.flow.cached_stream import Opened, close_cached, open_cached, read_cached
 from llmkit.flow.kit import Kit
-from llmkit.flow.stream import OpenStream, close_stream, read_stream
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import Event
@@ -21,7 +20,7 @@ class _StreamFace:
     def __init__(self, kit: Kit, call: ChatCall) -> None:
         self._kit = kit
         self._call = call
-        self._opened: OpenStream | None = None
+        self._opened: Opened | None = None
 
     @property
     def partial(self) -> Completion | None:
@@ -31,7 +30,7 @@ class _StreamFace:
     @property
     def instance(self) -> str | None:
         """Name of the instance that answers; None before the stream is open."""
-        return None if self._opened is None else self._opened.lease.route.name
+        return None if self._opened is None else self._opened.instance
 
 
 class Stream(_StreamFace):
@@ -45,8 +44,8 @@ class Stream(_StreamFace):
 
     def _open(self) -> Iterator[Event]:
         if self._events is None:
-            self._opened = finish(open_with_fallback(self._kit, self._call))
-            self._events = _one_by_one(drain(read_stream(self._kit, self._opened)))
+            self._opened = finish(open_cached(self._kit, self._call))
+            self._events = _one_by_one(drain(read_cached(self._kit, self._opened)))
         return self._events
 
     def __enter__(self) -> Stream:
@@ -84,7 +83,7 @@ class Stream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
-            finish(close_stream(self._kit, self._opened))
+            finish(close_cached(self._kit, self._opened))
         if self._events is not None:
             with contextlib.suppress(ValueError):  # another thread is in it, and ends by itself now
                 self._events.close()  # type: ignore[attr-defined]
@@ -101,8 +100,8 @@ class AsyncStream(_StreamFace):
 
     async def _open(self) -> AsyncGenerator[Event, None]:
         if self._events is None:
-            self._opened = await open_with_fallback(self._kit, self._call)
-            self._events = _one_by_one_async(read_stream(self._kit, self._opened))
+            self._opened = await open_cached(self._kit, self._call)
+            self._events = _one_by_one_async(read_cached(self._kit, self._opened))
         return self._events
 
     async def __aenter__(self) -> AsyncStream:
@@ -144,7 +143,7 @@ class AsyncStream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
-            await close_stream(self._kit, self._opened)
+            await close_cached(self._kit, self._opened)
         if self._events is not None and not getattr(self._events, "ag_running", False):  # else a task is in it
             await self._events.aclose()
 
@@ -167,12 +166,12 @@ async def _one_by_one_async(pieces: AsyncGenerator[list[Event], None]) -> AsyncG
         await pieces.aclose()
 
 
-def _whole(stream: OpenStream, kit: Kit) -> Completion:
+def _whole(stream: Opened, kit: Kit) -> Completion:
     completion = stream.completion(kit.runtime.now())
     if stream.ended:
         return completion
     from llmkit.errors import StreamInterrupted
 
     raise StreamInterrupted(
-        "the stream was not read to its end", instance=stream.lease.route.name, partial=completion, attempts=stream.trail.attempts
+        "the stream was not read to its end", instance=stream.instance, partial=completion, attempts=stream.attempts
     )

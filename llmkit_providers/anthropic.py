@@ -49,8 +49,9 @@ class Anthropic(Provider):
 
     ``reasoning_effort`` becomes ``output_config.effort`` (``low``, ``medium``, ``high``, ``xhigh``, ``max``); ``none`` switches
     thinking off. Thinking is switched on through ``extra={"thinking": {...}}``. ``extra`` is merged into the body last; an
-    ``output_config`` in it is merged key by key. Marks such as ``cache_control`` stand in a part's
-    ``extra={"anthropic": {...}}``. System messages stand above the conversation, wherever they are given.
+    ``output_config`` in it is merged key by key. Marks such as ``cache_control`` stand in a part's ``extra={"anthropic":
+    {...}}``; ``cache_prompt`` puts two: at the end of the system text and of the conversation. System messages stand above the
+    conversation, wherever they are given.
 
     For Claude on Vertex AI the base URL is ``https://REGION-aiplatform.googleapis.com/v1/projects/P/locations/REGION``, the key
     an access token, and ``settings={"vertex": True}`` says so. There the model stands in the path, and models are not listed.
@@ -111,6 +112,8 @@ class Anthropic(Provider):
         if system is not None:
             body["system"] = system
         _add_options(body, call.options)
+        if call.options.cache_prompt:
+            anthropic_messages.mark(body)
         if call.stream:
             body["stream"] = True
         extra = dict(call.options.extra or {})

@@ -115,6 +115,7 @@ OPTIONS: Mapping[str, Kind] = {
     "tools": Kind("an array of tables", lambda value: TABLES.accepts(value) and _plain(value)),
     "tool_choice": TEXT,
     "response_format": one_of("json"),
+    "cache_prompt": FLAG,
     "extra": JSON_TABLE,
 }
 BREAKER: Mapping[str, Kind] = {

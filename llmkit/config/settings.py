@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from llmkit.cache.settings import CacheSettings
 from llmkit.policy.strategies import ALIASES
 from llmkit.values.budgets import Budget
 from llmkit.values.completion import ModelInfo
@@ -121,6 +122,8 @@ class Settings:
     """What may be spent."""
     usage_db: str | None = None
     """The SQLite file in which books are kept; None keeps them in memory."""
+    cache: CacheSettings | None = None
+    """The cache of answers; None for none."""
 
     logging: Logging | None = None
     """For the client to apply; no keyword argument."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from llmkit.cache.settings import SCHEMES, CacheSettings
 from llmkit.catalog import provider_for, provider_name, split_model
 from llmkit.config import checks
 from llmkit.config.checks import read, reference
@@ -40,6 +41,7 @@ TOP: Mapping[str, checks.Kind] = {
     "providers": checks.TABLES,
     "llm_client": checks.TABLE,
     "executors": checks.TABLE,
+    "cache": checks.TABLE,
     "logging": checks.TABLE,
     "models": checks.TABLE,
 }
@@ -72,8 +74,18 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "default_model": checks.TEXT,
     "budget": checks.TABLE_OR_TABLES,
     "usage_db": checks.TEXT,
+    "cache": checks.Kind("a non-empty string, true or false", lambda value: isinstance(value, bool) or checks.TEXT.accepts(value)),
 }
-LATER = ("cache", "debug_folder")
+CACHE: Mapping[str, checks.Kind] = {
+    "url": checks.TEXT,
+    "ttl": checks.POSITIVE,
+    "max_entries": checks.AT_LEAST_ONE,
+    "max_bytes": checks.AT_LEAST_ONE,
+    "max_entry_bytes": checks.AT_LEAST_ONE,
+    "namespace": checks.ANY_TEXT,
+    "secret": checks.TEXT,
+}
+LATER = ("debug_folder",)
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -154,6 +166,7 @@ class Reader:
         """The settings in a whole file; only worth having if ``problems`` stays empty."""
         tables = read(self.problems, (), document, TOP)
         fields = self._settings(("settings",), tables.get("settings", {}), flyllm="providers" in tables)
+        self._cache(fields, tables.get("cache"))
         for number, table in enumerate(tables.get("tasks", [])):
             self._task(("tasks", number), table)
         for shape, kinds in (("instances", INSTANCE), ("providers", PROVIDER)):
@@ -213,6 +226,22 @@ class Reader:
         if "budget" in good:
             good["budget"] = checks.read_budgets(self.problems, (*path, "budget"), good["budget"])
         return good
+
+    def _cache(self, fields: dict[str, Any], table: Mapping[str, Any] | None) -> None:
+        """``settings.cache`` (true, false, a URL or a name) and the table ``[cache]``, as one value."""
+        chosen = fields.pop("cache", None)
+        good = {} if table is None else read(self.problems, ("cache",), table, CACHE)
+        if isinstance(chosen, str) and table is not None and "url" in table:
+            self.problems.add(("cache", "url"), "expected one of settings.cache and cache.url, which mean the same")
+        if chosen is False or (chosen is None and table is None):
+            return
+        if isinstance(chosen, str):
+            good["url"] = chosen
+        scheme, separator, _ = good.get("url", "").partition("://")
+        if separator and scheme not in SCHEMES:
+            where: Path = ("settings", "cache") if isinstance(chosen, str) else ("cache", "url")
+            self.problems.add(where, f"expected memory, a registered name, or a URL of {', '.join(SCHEMES)}")
+        fields["cache"] = CacheSettings(**good)
 
     def _strategy(self, path: Path, name: str) -> str:
         found = strategy_name(name)

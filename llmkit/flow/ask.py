@@ -31,13 +31,17 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     :param trail: where to write down its tries, for whoever wants to see them however it ends.
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
+    if kit.cache is not None and call.cache is not False:
+        fresh = ask if trail is None else lambda kit, call: ask(kit, call, trail)
+        return await kit.cache.flow(kit, call, fresh)  # type: ignore[no-any-return]
+    asked: Call[Any] = call
     attempt: Any = _attempt
     if kit.budgets is not None:
         from llmkit.flow.budgeted import budgeted
 
-        call, attempt = budgeted(kit, kit.budgets, call, attempt)
+        asked, attempt = budgeted(kit, kit.budgets, call, attempt)
     trail = trail or Trail(call, kit.runtime.now())
-    trail.call = call
+    trail.call = asked
     try:
         answer: R = await failover(kit, trail, attempt if call.hedge is None else _hedged(call.hedge, attempt))
     except LLMError as error:

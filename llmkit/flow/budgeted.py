@@ -14,6 +14,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.budgets import Budgets, Hold, Where
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.fallbacks import FallbackPlan
 from llmkit.values.messages import Text
 from llmkit.values.usage import Usage
 
@@ -32,7 +33,8 @@ def budgeted(kit: Kit, budgets: Budgets, call: Call[Any], attempt: Try) -> tuple
         return call, attempt
     model = budgets.smaller_model(Where(call.task, call.tags), kit.runtime.time())
     if model is not None and isinstance(call, ChatCall):
-        call = attrs.evolve(call, model=model, instance=None, fallbacks=())
+        plan = attrs.evolve(call.plan or FallbackPlan(), said=f"budget: model {model}")
+        call = attrs.evolve(call, model=model, instance=None, fallbacks=(), plan=plan)
 
     async def within(kit: Kit, trail: Trail, lease: Lease) -> Any:
         hold = _reserve(kit, budgets, trail.call, lease)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 if TYPE_CHECKING:
+    from llmkit.cache.answers import AnswerCache
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
     from llmkit.policy.budgets import Budgets
@@ -35,6 +36,7 @@ class Kit:
     """The longest wait, in seconds, for a key or an instance that rests."""
     tickets: Callable[[], TicketStore] | None = None
     """The queue for calls that are to be answered later; opened by whoever needs it."""
+    cache: AnswerCache | None = attrs.field(default=None, kw_only=True)
     budgets: Budgets | None = attrs.field(default=None, kw_only=True)
     facts: Callable[[str, str], ModelInfo | None] = attrs.field(kw_only=True)
     """What is known of a provider's model."""

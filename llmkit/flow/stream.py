@@ -22,7 +22,7 @@ from llmkit.policy.routes import Lease, Route
 from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
 from llmkit.values.calls import Call, ChatCall
-from llmkit.values.completion import Completion
+from llmkit.values.completion import Attempt, Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS
@@ -63,6 +63,16 @@ class OpenStream:
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
+
+    @property
+    def instance(self) -> str:
+        """Name of the instance that answers."""
+        return self.lease.route.name
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The tries so far."""
+        return tuple(self.trail.attempts)
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""

@@ -97,7 +97,7 @@ class Completion(Value):
     cost: Decimal | None = None
     """US dollars, exactly; None where the price or the usage is not known. Found when it is first read."""
     cached: bool = False
-    """True where llmkit answered from its own cache; this version has none."""
+    """True where llmkit answered from its own cache."""
     dropped: tuple[str, ...] = ()
     """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it, or because a
     ``fallback`` asked for less."""
@@ -147,6 +147,8 @@ class Embeddings(Value):
     timing: Timing | None = attrs.field(default=None, repr=False)
     cost: Decimal | None = None
     """As :attr:`Completion.cost`."""
+    cached: bool = False
+    """True where llmkit answered from its own cache."""
 
     def __getstate__(self) -> dict[str, Any]:
         return settled(self)

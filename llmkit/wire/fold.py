@@ -1,4 +1,4 @@
-"""Folding a stream's events into the completion they add up to."""
+"""Folding a stream's events into the completion they add up to, and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmkit.values.events import (
     UsageReported,
 )
 from llmkit.values.messages import Message, Part, Reasoning, Refusal, Text, ToolCall
-from llmkit.wire.json import tool_arguments
+from llmkit.wire.json import dump_json, tool_arguments
 
 
 def fold(events: Iterable[Event], provider: str | None = None) -> Completion:
@@ -51,6 +51,36 @@ def fold(events: Iterable[Event], provider: str | None = None) -> Completion:
     return Completion(
         messages[0], reason, raw_reason, usage, model, id_, alternatives=tuple(messages[1:]), raw=raw, provider=provider
     )
+
+
+def unfold(completion: Completion) -> list[Event]:
+    """Events that add up to ``completion``: each text, thought and tool call in one piece."""
+    events: list[Event] = [StreamStarted(completion.model, completion.id)]
+    for number, message in enumerate((completion.message, *completion.alternatives)):
+        position = 0
+        for part in message.content:
+            events += _events(part, position, number)
+            position += type(part) is ToolCall
+        events.append(StreamFinished(completion.finish_reason, completion.raw_finish_reason, number))
+    if completion.usage is not None:
+        events.append(UsageReported(completion.usage))
+    return events
+
+
+def _events(part: Part, position: int, choice: int) -> list[Event]:
+    kind = type(part)
+    if kind is Text and part.text:  # type: ignore[union-attr]
+        said: list[Event] = [TextDelta(part.text, choice)]  # type: ignore[union-attr]
+        extra = part.extra  # type: ignore[union-attr]
+        return said if extra is None else [*said, PartDone(Text("", extra), choice)]
+    if isinstance(part, Reasoning) and part.extra is None:
+        return [ReasoningDelta(part.text, part.signature, part.redacted, choice)]
+    if isinstance(part, Refusal) and part.extra is None:
+        return [RefusalDelta(part.text, choice)]
+    if isinstance(part, ToolCall):
+        raw = part.raw if part.raw is not None else dump_json(part.arguments).decode()
+        return [ToolCallDelta(position, part.id, part.name, raw, choice, part.extra)]
+    return [PartDone(part, choice)]
 
 
 class _Choice:
