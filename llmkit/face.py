@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, make_resume, positive, whole
 from llmkit.assembly import Core
 from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import ConfigError, InvalidRequestError, shown
@@ -17,7 +17,7 @@ from llmkit.observe.ledger import InstanceUsage, table
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall, Resume
 from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
@@ -85,6 +85,9 @@ class Face(AboutModels):
     :param default_model: the model of calls that name none.
     :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
         never.
+    :param resume: whether a stream that breaks after it has begun goes on, on another instance where one can serve it: ``restart``
+        begins the answer anew, ``continue`` goes on where it stopped; a :class:`~llmkit.values.events.StreamResumed` says so among
+        its events. Default None: it ends in :class:`~llmkit.StreamInterrupted`.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
@@ -126,6 +129,7 @@ class Face(AboutModels):
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
         hedge: HedgeLike | None = None,
+        resume: Resume | Literal[False] | None = None,
         plugins: Iterable[Any] | None = None,
         models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
@@ -162,6 +166,7 @@ class Face(AboutModels):
             on_unsupported=on_unsupported,
             default_model=default_model,
             hedge=hedge,
+            resume=resume,
             plugins=plugins,
             environ=environ,
             models=models,
@@ -180,6 +185,7 @@ class Face(AboutModels):
             "timeouts": core.timeouts,
             "on_unsupported": core.on_unsupported,
             "hedge": core.hedge,
+            "resume": core.resume,
             "plan": core.plan,
         }
 
@@ -342,6 +348,7 @@ class Face(AboutModels):
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
             hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
+            resume=core.resume if get("resume") is None else make_resume(get("resume")),
             plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
 

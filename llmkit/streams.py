@@ -34,6 +34,14 @@ class _StreamFace:
         return None if self._opened is None else self._opened.lease.route.name
 
 
+    def _read(self, opened: OpenStream) -> AsyncGenerator[list[Event], None]:
+        if self._call.resume is None:
+            return read_stream(self._kit, opened)
+        from llmkit.flow.resuming import read_resuming  # few streams are resumed
+
+        return read_resuming(self._kit, opened)
+
+
 class Stream(_StreamFace):
     """A streamed answer, read with ``for event in stream``.
 
@@ -46,7 +54,7 @@ class Stream(_StreamFace):
     def _open(self) -> Iterator[Event]:
         if self._events is None:
             self._opened = finish(open_with_fallback(self._kit, self._call))
-            self._events = _one_by_one(drain(read_stream(self._kit, self._opened)))
+            self._events = _one_by_one(drain(self._read(self._opened)))
         return self._events
 
     def __enter__(self) -> Stream:
@@ -84,6 +92,7 @@ class Stream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
+            self._opened.left = True
             finish(close_stream(self._kit, self._opened))
         if self._events is not None:
             with contextlib.suppress(ValueError):  # another thread is in it, and ends by itself now
@@ -102,7 +111,7 @@ class AsyncStream(_StreamFace):
     async def _open(self) -> AsyncGenerator[Event, None]:
         if self._events is None:
             self._opened = await open_with_fallback(self._kit, self._call)
-            self._events = _one_by_one_async(read_stream(self._kit, self._opened))
+            self._events = _one_by_one_async(self._read(self._opened))
         return self._events
 
     async def __aenter__(self) -> AsyncStream:
@@ -144,6 +153,7 @@ class AsyncStream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
+            self._opened.left = True
             await close_stream(self._kit, self._opened)
         if self._events is not None and not getattr(self._events, "ag_running", False):  # else a task is in it
             await self._events.aclose()

@@ -8,12 +8,19 @@
 - Error bodies are ``{"error": {"message", "type", "param", "code"}}`` with the status as code, in older versions
   ``{"object": "error", "message", "type", "param", "code"}``; in streams too.
 - Tools need ``--enable-auto-tool-choice`` at the server: https://docs.vllm.ai/en/latest/features/tool_calling.html
+- ``continue_final_message`` continues an assistant's message at the end:
+  https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#chat-api (extra parameters)
 - A key is optional (``--api-key`` at the server).
 """
 
 from __future__ import annotations
 
+import attrs
+
 from llmkit.provider import FEATURES
+from llmkit.values.calls import ChatCall
+from llmkit.values.instances import Instance
+from llmkit.values.messages import Message
 from llmkit_providers._dialects.openai_chat import OpenAIChat
 
 
@@ -30,3 +37,9 @@ class VLLM(OpenAIChat):
     features = frozenset(FEATURES) - {"files"}
     bare_path = "/v1"
     strict_schemas = False
+
+    def continued(self, call: ChatCall, instance: Instance, text: str) -> ChatCall:
+        """The server continues ``text`` itself."""
+        extra = {**(call.options.extra or {}), "continue_final_message": True, "add_generation_prompt": False}
+        options = attrs.evolve(call.options, extra=extra)
+        return attrs.evolve(call, messages=(*call.messages, Message.assistant(text)), options=options)

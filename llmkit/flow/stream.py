@@ -8,6 +8,7 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -31,6 +32,9 @@ from llmkit.wire.errors import request_id
 from llmkit.wire.fold import fold
 from llmkit.wire.http import HttpReply
 from llmkit.wire.redact import without_secret
+
+if TYPE_CHECKING:
+    from llmkit.flow.resuming import Past
 
 LINGER = 5.0
 """Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""
@@ -57,12 +61,19 @@ class OpenStream:
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
+    left: bool = False
+    """Whether its reader has closed it."""
+    past: Past | None = None
+    """What it had brought before it was interrupted."""
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""
-        completion = fold(self.events, self.lease.route.instance.provider)
+        past = self.past
+        completion = fold(self.events if past is None else past.events + self.events, self.lease.route.instance.provider)
         stamp(completion, self.lease.route, self.trail, now, self.headers, self.first_event)
         finished(self.call, completion, self.dropped)
+        if past is not None:
+            past.complete(completion, self.events)
         return completion
 
 
@@ -73,7 +84,7 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
     """
     trail = Trail(call, kit.runtime.now())
     try:
-        return await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
+        return await failover(kit, trail, open_on if call.hedge is None else _hedged(call.hedge))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
@@ -82,12 +93,16 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
 def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
     from llmkit.flow.hedge import hedging  # few calls are hedged
 
-    return hedging(hedge, _attempt, close_stream)
+    return hedging(hedge, open_on, close_stream)
 
 
-async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
+async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None) -> OpenStream:
+    """One try to open a stream.
+
+    :param after: what its answer has brought already, and is to go on after.
+    """
     runtime, route = kit.runtime, lease.route
-    call, request, dropped = prepared(kit, trail.call, lease)
+    call, request, dropped = prepared(kit, trail.call, lease, after)
     assert isinstance(call, ChatCall)
     timeouts = call.timeouts.over(DEFAULT_TIMEOUTS)
     seconds = route.instance.timeout or timeouts.attempt or 0.0
@@ -152,6 +167,7 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event
     """The events of an open stream, from its first: those that came together, together.
 
     :raises StreamInterrupted: if it breaks after content was delivered.
+    :raises LLMError: why it broke, where it may be resumed: see :mod:`llmkit.flow.resuming`.
     """
     hook = kit.hooks.stream_event
     events = list(stream.events)
@@ -171,7 +187,7 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event
     finally:
         await close_stream(kit, stream, failure)
     if failure is not None:
-        raise _interrupted(kit, stream, failure)
+        raise failure if stream.call.resume is not None else interrupted(kit, stream, failure)
 
 
 async def _more(kit: Kit, stream: OpenStream) -> list[Event]:
@@ -261,7 +277,8 @@ def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: 
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
 
 
-def _interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:
+def interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:
+    """The error for a stream that ends before its end, told to the hooks."""
     error = StreamInterrupted(
         f"the stream broke after it had begun: {failure.message}",
         provider=stream.lease.route.instance.provider,

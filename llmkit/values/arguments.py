@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import OnUnsupported, Resume
 from llmkit.values.fallbacks import FallbackLike
 from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
@@ -67,6 +67,9 @@ class GenerateOptions(TypedDict, total=False):
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
     hedge: HedgeLike | None
     """When a late try is doubled: seconds, a percentile such as ``"p95"``, a :class:`~llmkit.Hedge`, or False for never."""
+    resume: Resume | Literal[False] | None
+    """Whether a stream that breaks after it has begun goes on: ``"restart"`` begins the answer anew, ``"continue"`` goes on where
+    it stopped; False for never. Default: the client's. Whole answers need no such thing."""
     tags: Sequence[str]
     """Words of your own, for hooks and books."""
     extra: Mapping[str, Any] | None
