@@ -118,7 +118,10 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
 
 def _can_go_on(stream: OpenStream, part: Completion) -> bool:
     """Whether what has come is the beginning of a plain text."""
-    if stream.call.options.response_format is not None or part.alternatives or not part.text.strip():
+    options = stream.call.options
+    if options.response_format is not None or (options.extra or {}).get("n", 1) != 1:
+        return False
+    if part.alternatives or not part.text.strip():
         return False
     content = part.message.content
     return all([type(piece) in (Text, Reasoning) for piece in content]) and type(content[-1]) is Text

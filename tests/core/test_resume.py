@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from llmkit import (
     CallCancelled,
     ConfigError,
     InvalidRequestError,
+    LLMError,
     Message,
     ModelInfo,
     NetworkError,
@@ -254,6 +256,7 @@ UNFIT = {
         ("one ", data(choices=[{"index": 1, "delta": {"content": "uno "}, "finish_reason": None}])),
         {"extra": {"n": 2}},
     ),
+    "the first of several answers": (("one ",), {"extra": {"n": 2}}),
     "a shape": (('{"a": ',), {"response_model": "json"}),
     "white space": (("\n\n",), {}),
 }
@@ -484,6 +487,62 @@ def test_both_colours_send_the_same(how: str):
         logs.append([(kind, getattr(what, "body", what)) for kind, what in client.runtime.log])
         colour.end()
     assert logs[0] == logs[1]
+
+
+FAULTS = (None, "cut", "reset", "garbage", "stall", "error event", 500, 429)
+
+
+@pytest.mark.parametrize("how", ["restart", "continue"])
+def test_many_interruptions(colour: Colour, how: str):
+    """Whatever breaks and how often: one outcome, the whole text or its beginning, what was shown is what is folded, and the books
+    hold every try."""
+    chance = random.Random(how)
+    served: list[Any] = []
+
+    def script(request: HttpRequest) -> Any:
+        messages = json.loads(request.body or b"")["messages"]
+        said = messages[1]["content"] if len(messages) > 1 else ""
+        rest = [word for word in WORDS if word not in said]
+        fault = chance.choice(FAULTS)
+        served.append(fault)
+        if isinstance(fault, int):
+            return refusal(fault, retry_after="1") if fault == 429 else refusal(fault)
+        if fault is None:
+            return chunks(*rest)
+        return chunks(*rest[: chance.randrange(len(rest) + 1)], end=ENDS[fault])
+
+    client = colour.scripted(script, instances("a", "b", "c"), retries=5, retry_budget=None, breaker=False, resume=how)
+    ended: list[str] = []
+    for _ in range(300):
+        served.clear()
+        shown = ""
+        try:
+            with client.stream("q", timeout=3600) as stream:
+                for event in stream:
+                    if event.type == "resumed" and event.how == "restart":
+                        shown = ""
+                    shown += event.text
+                whole = stream.completion()
+            assert whole.text == shown == "".join(WORDS)
+            assert served[-1] is None
+            ended.append("whole")
+        except StreamInterrupted as error:
+            whole = error.partial
+            assert whole.text == shown
+            assert "".join(WORDS).startswith(shown)
+            assert shown
+            ended.append("cut")
+        except LLMError as error:
+            whole = error
+            assert not shown
+            ended.append("failed")
+        assert len(whole.attempts) == len(served)
+        assert client.in_flight() == 0
+    assert ended.count("whole") > 140, "of tries at least one in eight is whole, and there are six"
+    assert ended.count("cut") > 30
+    rows = client.usage()
+    assert sum(row.calls for row in rows) == ended.count("whole")
+    assert sum(row.usage.total_tokens for row in rows) == 3 * ended.count("whole")
 
 
 # ----------------------------------------------------------------------------------------------- settings and values
