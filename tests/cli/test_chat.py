@@ -59,10 +59,10 @@ def test_a_stream_that_goes_on_says_so(program: Program, tmp_path: Path, how: st
     program.simulator.fail("cut:1", key=key, times=1)
     config = tmp_path / "llmkit.toml"
     config.write_text(
-        f'[[instances]]\nprovider = "openai"\nmodel = "gpt-4o-mini"\napi_key = "{key}"\n'
+        '[[instances]]\nprovider = "openai"\nmodel = "gpt-4o-mini"\n'
         f'[settings]\nresume = "{how}"\nretry_initial_delay = 0.01\n'
     )
-    done = program("chat", "-c", str(config), said="one two three\n")
+    done = program("chat", "-c", str(config), said="one two three\n", key=key)
 
     assert done.stdout.startswith(shown)
     assert done.stderr.startswith("warning: openai/gpt-4o-mini: the stream stopped before its end")
