@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llmkit.default import astream as astream
     from llmkit.default import generate as generate
     from llmkit.default import get_client as get_client
+    from llmkit.default import get_token_limit as get_token_limit
     from llmkit.default import reset_client as reset_client
     from llmkit.default import set_client as set_client
     from llmkit.default import stream as stream
@@ -55,13 +56,20 @@ if TYPE_CHECKING:
     from llmkit.policy.retry import retry as retry
     from llmkit.streams import AsyncStream as AsyncStream
     from llmkit.streams import Stream as Stream
+    from llmkit.tokens.count import count_tokens as count_tokens
+    from llmkit.tokens.estimate import estimate_tokens as estimate_tokens
+    from llmkit.tokens.fit import FittedPrompt as FittedPrompt
+    from llmkit.tokens.fit import optimize_prompt as optimize_prompt
+    from llmkit.tokens.local import register_tokenizer as register_tokenizer
     from llmkit.values.breaker import BreakerSettings as BreakerSettings
+    from llmkit.values.budgets import Budget as Budget
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
     from llmkit.values.completion import FinishReason as FinishReason
     from llmkit.values.completion import ModelInfo as ModelInfo
     from llmkit.values.completion import Timing as Timing
+    from llmkit.values.counts import TokenCount as TokenCount
     from llmkit.values.fallbacks import Degrade as Degrade
     from llmkit.values.fallbacks import Queue as Queue
     from llmkit.values.fallbacks import Reject as Reject
@@ -92,7 +100,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "aclient": "AsyncClient",
     "client": "Client",
-    "default": "agenerate astream generate get_client reset_client set_client stream",
+    "default": "agenerate astream generate get_client get_token_limit reset_client set_client stream",
     "errors": (
         "AllInstancesFailed AuthenticationError BudgetExceededError CallCancelled CallQueued ClientClosedError ConfigError "
         "ContentFilterError ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError "
@@ -103,8 +111,14 @@ _ROOMS = {
     "plugins.specs": "hookimpl",
     "policy.retry": "retry",
     "streams": "AsyncStream Stream",
+    "tokens.count": "count_tokens",
+    "tokens.estimate": "estimate_tokens",
+    "tokens.fit": "FittedPrompt optimize_prompt",
+    "tokens.local": "register_tokenizer",
+    "values.counts": "TokenCount",
     "values.breaker": "BreakerSettings",
     "catalog.select": "Selection find_alternative_model get_model_info list_available_models select_models",
+    "values.budgets": "Budget",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.hedging": "Hedge",
     "values.fallbacks": "Degrade Queue Reject Secondary",

@@ -12,6 +12,7 @@ from llmkit.face import Face
 from llmkit.flow.ask import ask
 from llmkit.flow.fallback import ask_with_fallback
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
+from llmkit.values.counts import TokenCount
 from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llmkit.streams import AsyncStream
     from llmkit.values.arguments import GenerateOptions
     from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.options import ToolLike
     from llmkit.values.tickets import Ticket
 
 
@@ -134,6 +136,34 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         call = partial(self._models_call, timeout=timeout)
         return self._with_facts(await list_models(self._kit, self._core.model_sources(source), call))
 
+    async def count_tokens(
+        self,
+        prompt: Prompt,
+        model: str | None = None,
+        *,
+        system: str | None = None,
+        tools: Sequence[ToolLike] | None = None,
+        exact: bool = False,
+        instance: str | None = None,
+        timeout: float | None = None,
+    ) -> TokenCount:
+        """How many tokens the prompt of a call is: what :meth:`generate` would send, with what the vendor puts around messages.
+
+        Nothing is sent unless ``exact`` asks for the vendor's own count. What is returned is an ``int`` that says whether it is
+        exact, and by what it was counted. ``llmkit.count_tokens`` counts a text alone.
+
+        :param model: default: the client's default model, else its first instance's.
+        :param exact: ask the vendor's counting endpoint where llmkit can only estimate.
+        :param timeout: seconds for asking the vendor; default the client's.
+        :raises UnsupportedParameterError: if ``exact`` and neither the vendor nor llmkit counts exactly.
+        :raises LLMError: every failure is one.
+        """
+        from llmkit.flow.count import count_tokens as flow
+
+        given = {"system": system, "tools": tools, "instance": instance, "timeout": timeout}
+        call, rules = self._count_call(prompt, model, exact, given)
+        return await flow(self._kit, call, rules, self._core.tokenizers, exact)
+
     async def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.
 
@@ -222,11 +252,13 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
     async def close(self) -> None:
         """End calls in flight with :class:`~llmkit.ClientClosedError` and close every connection. May be called twice, and from
         another thread."""
-        await self._runtime.aclose()
+        await self._end()
 
     def close_now(self) -> None:
         """As :meth:`close`, from code that is not async, in any thread."""
         self._runtime.close()
+        if self._core.writer is not None:
+            self._core.writer.flush()
 
     async def __aenter__(self) -> AsyncClient:
         return self

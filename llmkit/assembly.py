@@ -19,7 +19,7 @@ from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
-from llmkit.observe.ledger import Ledger
+from llmkit.observe.ledger import Ledger, Price, PriceOf
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import allowance, meter
@@ -38,9 +38,13 @@ from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.catalog.store import Catalog
+    from llmkit.observe.writer import UsageWriter
+    from llmkit.policy.budgets import Budgets
     from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
+    from llmkit.tokens.count import Tokenizers
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackPlan
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.tickets import TicketStore
@@ -88,6 +92,8 @@ class Core:
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
         models: Iterable[ModelInfo] = (),
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
         if environ is not None:
@@ -100,6 +106,7 @@ class Core:
         self.plan: FallbackPlan | None = None
         self._backoff = Backoff(self._rng.random, *backoff)
         self._policies: dict[int, Any] = {}
+        self._tokenizers: Tokenizers | None = None
         self.timeout = positive("timeout", timeout)
         self.timeouts = of_type("timeouts", timeouts, Timeouts).over(DEFAULT_TIMEOUTS)
         self.max_wait = positive("max_wait", max_wait)
@@ -121,10 +128,10 @@ class Core:
         names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
         objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
-        self.ledger = Ledger()
         self._own_models = own_models(models, self.hooks.registered["models"])
         self._catalog: Catalog | None = None
         self._catalog_read = False
+        self.ledger = Ledger(price_list(self._own_models))
         self.router = Router(
             self._strategy(strategy),
             listed("tasks", tasks, Task),
@@ -134,6 +141,8 @@ class Core:
             None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
             self.find_model,
         )
+        self.special_fallbacks = any(task.fallbacks for task in self.router.tasks.values())
+        """Whether a task or an instance names fallbacks of its own."""
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         if goes_by_facts(self.router.strategy):
@@ -142,6 +151,8 @@ class Core:
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
         self.plan = self.make_plan(plan) if any([given is not None for given in plan.values()]) else None
         self._queue = check_queue(queue)
+        self.budgets = None if budget is None else self._budgets(budget)
+        self.writer = None if usage_db is None else self._writer(usage_db)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
@@ -155,6 +166,9 @@ class Core:
             self.unavailable,
             self.max_wait,
             self.tickets,
+            facts=self.find_model,
+            tokenizers=lambda: self.tokenizers,
+            budgets=self.budgets,
             hedging=self.hedging,
         )
 
@@ -201,6 +215,7 @@ class Core:
             if self._catalog_read:
                 self.catalog.load([provider.name])
             self.router.add(route)
+            self.special_fallbacks = self.special_fallbacks or bool(instance.fallbacks)
             self.ledger.open(name, provider.name, instance.model)
         return route
 
@@ -318,6 +333,30 @@ class Core:
             raise ConfigError(f"model {bare!r}: whose is it? Write provider/model; providers are {', '.join(REGISTRY.names())}")
         self.add(Instance(wanted, bare), on_demand=True)
 
+    def counted_by(self, model: str | None, instance: str | None) -> tuple[str | None, str]:
+        """The model to ask for, and the name by whose rules tokens are counted.
+
+        :raises ConfigError: if neither is given and the client has no model of its own.
+        """
+        if instance is None and (model := model or self.default_model) is not None:
+            return model, model
+        routes = self.router.routes()
+        found = [route for route in routes if instance in (None, route.name) and route.instance.model != ANY_MODEL]
+        if model is not None or found:
+            return model, model or f"{found[0].instance.provider}/{found[0].instance.model}"
+        said = "no instance has one of its own" if instance is None else f"no instance named {instance!r} has one of its own"
+        raise ConfigError(f"model: whose tokens? Give a model; {said}")
+
+    @property
+    def tokenizers(self) -> Tokenizers:
+        """The counters of this client: those that plugins registered before llmkit's own."""
+        if self._tokenizers is None:
+            from llmkit.tokens.count import TOKENIZERS, Tokenizers
+
+            registered = self.hooks.registered["tokenizers"]
+            self._tokenizers = Tokenizers(registered) if registered else TOKENIZERS
+        return self._tokenizers
+
     def instance_for(self, provider_or_instance: str) -> str:
         """The name of an instance: the one of that name, else the provider's first, else one made on demand for any model."""
         of_type("source", provider_or_instance, str)
@@ -338,7 +377,46 @@ class Core:
         roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
         return list(reversed(roots.values()))
 
+    # ------------------------------------------------------------------------------------------- books and budgets
+
+    def _budgets(self, given: Budget | Iterable[Budget]) -> Budgets:
+        from llmkit.policy.budgets import Budgets
+        from llmkit.values.budgets import Budget
+
+        budgets = Budgets([given] if isinstance(given, Budget) else listed("budget", given, Budget))
+        for model in budgets.models:
+            self.ensure(model)
+        return budgets
+
+    def _writer(self, path: str | os.PathLike[str]) -> UsageWriter:
+        from llmkit.observe.writer import UsageWriter
+
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigError(f"usage_db: expected the path of a file, got {shown(path)}")
+        writer = UsageWriter(os.fspath(path), self.ledger, self.budgets)
+        writer.start(self)
+        return writer
+
     # ------------------------------------------------------------------------------------------- fallbacks, queue
+
+    def fallbacks_for(self, model: Any, instance: str | None, task: str | None) -> tuple[str, ...]:
+        """The models to turn to for a call that names none: its task's, else those of the instances that are its first choice, else
+        the client's.
+
+        :raises ConfigError: if none serves one of them, and none can be made.
+        """
+        known = self.router.tasks.get(task) if task is not None else None
+        if known is not None and known.fallbacks:
+            return tuple([self.ensure(name) for name in known.fallbacks])
+        routes = self.router.routes()
+        if instance is not None:
+            routes = tuple([route for route in routes if route.name == instance])
+        elif model is not None:
+            routes = tuple([route for route in routes if route.serves(model)])
+        if task is not None and instance is None:
+            routes = tuple([route for route in routes if task in route.instance.tasks])
+        names = dict.fromkeys(name for route in routes for name in route.instance.fallbacks)
+        return tuple([self.ensure(name) for name in names]) or self.fallbacks
 
     def make_plan(self, given: Mapping[str, Any]) -> FallbackPlan | None:
         """What a call does when nothing has served it: the client's plan with what ``given`` says in its place.
@@ -389,6 +467,25 @@ class Core:
         self.router.reset_locks()
         self._hedging = None
         self.ledger.reset_lock()
+        if self.budgets is not None:
+            self.budgets.reset_lock()
+        if self.writer is not None:
+            self.writer.restart(self)
+
+
+def price_list(own: tuple[ModelInfo, ...]) -> PriceOf:
+    """What models cost: a catalogue with the client's ``own`` models over it, read when it is first asked. It does not know its
+    client, which may be gone when the last of the books are priced."""
+    found: list[Catalog] = []
+
+    def price_of(provider: str, model: str) -> Price | None:
+        if not found:
+            from llmkit.catalog.store import Catalog
+
+            found.append(Catalog(own))
+        return found[0].price_of(provider, model)
+
+    return price_of
 
 
 def named(instance: Instance) -> str:

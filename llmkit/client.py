@@ -13,6 +13,7 @@ from llmkit.finish import drain, finish
 from llmkit.flow.ask import ask
 from llmkit.flow.fallback import ask_with_fallback
 from llmkit.values.completion import Completion, Embeddings, ModelInfo
+from llmkit.values.counts import TokenCount
 from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from llmkit.streams import Stream
     from llmkit.values.arguments import GenerateOptions
     from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.options import ToolLike
     from llmkit.values.tickets import Ticket
 
 
@@ -135,6 +137,34 @@ class Client(Face):  # noqa: D101 (the base documents it)
         call = partial(self._models_call, timeout=timeout)
         return self._with_facts(finish(list_models(self._kit, self._core.model_sources(source), call)))
 
+    def count_tokens(
+        self,
+        prompt: Prompt,
+        model: str | None = None,
+        *,
+        system: str | None = None,
+        tools: Sequence[ToolLike] | None = None,
+        exact: bool = False,
+        instance: str | None = None,
+        timeout: float | None = None,
+    ) -> TokenCount:
+        """How many tokens the prompt of a call is: what :meth:`generate` would send, with what the vendor puts around messages.
+
+        Nothing is sent unless ``exact`` asks for the vendor's own count. What is returned is an ``int`` that says whether it is
+        exact, and by what it was counted. ``llmkit.count_tokens`` counts a text alone.
+
+        :param model: default: the client's default model, else its first instance's.
+        :param exact: ask the vendor's counting endpoint where llmkit can only estimate.
+        :param timeout: seconds for asking the vendor; default the client's.
+        :raises UnsupportedParameterError: if ``exact`` and neither the vendor nor llmkit counts exactly.
+        :raises LLMError: every failure is one.
+        """
+        from llmkit.flow.count import count_tokens as flow
+
+        given = {"system": system, "tools": tools, "instance": instance, "timeout": timeout}
+        call, rules = self._count_call(prompt, model, exact, given)
+        return finish(flow(self._kit, call, rules, self._core.tokenizers, exact))
+
     def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.
 
@@ -223,7 +253,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
     def close(self) -> None:
         """End calls in flight with :class:`~llmkit.ClientClosedError` and close every connection. May be called twice, and from
         another thread."""
-        finish(self._runtime.aclose())
+        finish(self._end())
 
     def __enter__(self) -> Client:
         return self

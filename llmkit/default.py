@@ -101,3 +101,12 @@ def stream(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) ->
 def astream(model: str, prompt: Prompt, /, **options: Unpack[GenerateOptions]) -> AsyncStream:
     """As :func:`stream`, for async code."""
     return _shared_async().stream(prompt, **_about(model, options))
+
+
+def get_token_limit(model: str) -> int | None:
+    """The most tokens that prompt and answer of ``provider/model`` may have together, as the catalogue knows it; None where it does
+    not."""
+    from llmkit.catalog.select import get_model_info
+    from llmkit.tokens import limits
+
+    return limits.get_token_limit(model, get_model_info)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -13,11 +13,11 @@ from llmkit.arguments import call_options, call_timeout, check_call, check_embed
 from llmkit.assembly import Core
 from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import ConfigError, InvalidRequestError, shown
-from llmkit.observe.ledger import InstanceUsage, table
+from llmkit.observe.books import Books
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall, Resume
+from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall, Resume
 from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
@@ -25,10 +25,13 @@ from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
+    import os
+
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackLike, FallbackPlan
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.tickets import TicketStore
@@ -49,7 +52,7 @@ class InstanceHealth(Value):
     keys: tuple[KeyState, ...]
 
 
-class Face(AboutModels):
+class Face(AboutModels, Books):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -89,6 +92,8 @@ class Face(AboutModels):
         begins the answer anew, ``continue`` goes on where it stopped; a :class:`~llmkit.values.events.StreamResumed` says so among
         its events. Default None: it ends in :class:`~llmkit.StreamInterrupted`.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
+    :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
     :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
@@ -133,6 +138,8 @@ class Face(AboutModels):
         plugins: Iterable[Any] | None = None,
         models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         backoff = (
             positive("retry_initial_delay", retry_initial_delay),
@@ -169,6 +176,8 @@ class Face(AboutModels):
             resume=resume,
             plugins=plugins,
             environ=environ,
+            budget=budget,
+            usage_db=usage_db,
             models=models,
         )
         self._join(core)
@@ -307,16 +316,6 @@ class Face(AboutModels):
             if route.name in keys
         )
 
-    # ------------------------------------------------------------------------------------------- books
-
-    def usage(self) -> tuple[InstanceUsage, ...]:
-        """Calls, errors and tokens of each instance, as far as this process knows."""
-        return self._core.ledger.rows()
-
-    def print_token_usage(self, write: Callable[[str], object] = print) -> None:
-        """Print :meth:`usage` as a table."""
-        write(table(self.usage()))
-
     # ------------------------------------------------------------------------------------------- calls as values
 
     def _chat_call(self, prompt: Prompt, given: Mapping[str, Any], stream: bool = False) -> ChatCall:
@@ -324,6 +323,8 @@ class Face(AboutModels):
         if not given:
             deadline = Deadline(self._runtime.now() + core.timeout, core.timeout)
             fields = {**self._plain, "deadline": deadline, "messages": conversation(prompt), "stream": stream}
+            if core.special_fallbacks:
+                fields["fallbacks"] = core.fallbacks_for(core.default_model, None, None)
             return trusted(ChatCall, fields)
         check_call(given)
         get = given.get
@@ -338,7 +339,7 @@ class Face(AboutModels):
             model=model,
             instance=instance,
             task=get("task"),
-            fallbacks=self._fallbacks(get("fallbacks")),
+            fallbacks=self._fallbacks(get("fallbacks"), model, instance, get("task")),
             tags=tuple(get("tags") or ()),
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
@@ -370,9 +371,11 @@ class Face(AboutModels):
                 self._core.router.route(racer)
         return [self._chat_call(prompt, {"fallbacks": (), "hedge": False, **given, name: racer}) for racer in racers]
 
-    def _fallbacks(self, models: Sequence[str] | None) -> tuple[str, ...]:
+    def _fallbacks(self, models: Sequence[str] | None, model: Any, instance: str | None, task: str | None) -> tuple[str, ...]:
         core = self._core
-        return core.fallbacks if models is None else tuple([core.ensure(model) for model in models])
+        if models is not None:
+            return tuple([core.ensure(model) for model in models])
+        return core.fallbacks_for(model, instance, task) if core.special_fallbacks else core.fallbacks
 
     def _request_call(self, request: Request | Prompt) -> ChatCall:
         if isinstance(request, Request):
@@ -400,6 +403,21 @@ class Face(AboutModels):
             dimensions=given.get("dimensions"),
             extra=given.get("extra"),
         )
+
+    def _count_call(self, prompt: Prompt, model: str | None, exact: bool, given: Mapping[str, Any]) -> tuple[CountCall, str]:
+        """The call, and the model whose rules count."""
+        check_call({"model": model, **given})
+        core, instance = self._core, given.get("instance")
+        model, rules = core.counted_by(model, instance)
+        call = CountCall(
+            deadline=self._deadline(given.get("timeout")),
+            model=core.ensure(model) if exact and model is not None else model,
+            instance=instance,
+            timeouts=core.timeouts,
+            messages=conversation(prompt, given.get("system")),
+            options=call_options(given),
+        )
+        return call, rules
 
     def _models_call(self, instance: str, page: str | None, timeout: float | None) -> ModelsCall:
         return ModelsCall(deadline=self._deadline(timeout), instance=instance, timeouts=self._core.timeouts, page=page)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import attrs
 
 from llmkit.errors import LLMError, Recovery, UnsupportedParameterError
-from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall, RawCall
+from llmkit.values.calls import Call, ChatCall, CountCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS
@@ -35,6 +36,7 @@ FEATURES: Mapping[str, str] = {
     "stream": "an answer in pieces",
     "embeddings": "texts in, vectors out",
     "models": "a list of what the vendor offers",
+    "count_tokens": "a count of a prompt's tokens by the vendor",
     "max_tokens": "a limit on the answer's length",
     "temperature": "sampling temperature",
     "top_p": "nucleus sampling",
@@ -131,6 +133,8 @@ class Provider:
             return self.encode_embed(call, instance)
         if isinstance(call, ModelsCall):
             return self.encode_models(call, instance)
+        if isinstance(call, CountCall):
+            return self.encode_count(call, instance)
         if isinstance(call, RawCall):
             return self.encode_raw(call, instance)
         raise TypeError(f"no encoding for {type(call).__name__}")
@@ -155,6 +159,10 @@ class Provider:
         """The request for one page of the model list."""
         raise self.cannot("models")
 
+    def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
+        """The request for a count of the tokens of a prompt."""
+        raise self.cannot("count_tokens")
+
     def encode_raw(self, call: RawCall, instance: Instance) -> HttpRequest:
         """A request of the user's own: ``path`` is joined to the API root."""
         body = None if call.json is None else dump_json(call.json)
@@ -178,6 +186,8 @@ class Provider:
             return self.decode_embed(call, reply)
         if isinstance(call, ModelsCall):
             return self.decode_models(call, reply)
+        if isinstance(call, CountCall):
+            return self.decode_count(call, reply)
         return parse_json(reply.body) if reply.body else None
 
     def decode_chat(self, call: ChatCall, reply: HttpReply) -> Completion:
@@ -191,6 +201,10 @@ class Provider:
     def decode_models(self, call: ModelsCall, reply: HttpReply) -> ModelList:
         """The models in a reply."""
         raise self.cannot("models")
+
+    def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
+        """The count in a reply, and whether it is of the whole prompt."""
+        raise self.cannot("count_tokens")
 
     def decoder(self, call: ChatCall, headers: Mapping[str, str]) -> StreamDecoder:
         """A decoder for one streamed reply whose status is 2xx; ``headers`` has its content type."""

@@ -11,18 +11,22 @@ import attrs
 
 from llmkit.errors import LLMError
 from llmkit.provider import Provider, StreamDecoder
-from llmkit.values.calls import ChatCall, ModelsCall, RawCall
+from llmkit.values.calls import ChatCall, CountCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, ModelInfo, ModelList
+from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
 from llmkit.values.options import Options
 from llmkit.values.secret import Secret
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_object
-from llmkit_providers._dialects import anthropic_answers, anthropic_messages
+from llmkit_providers._dialects import anthropic_answers, anthropic_messages, counting
 
 VERSION = "2023-06-01"
 """The ``anthropic-version`` this module speaks: https://platform.claude.com/docs/en/api/versioning"""
+
+COUNTED = frozenset({"cache_control", "context_management", "mcp_servers", "output_config", "speed", "thinking", "tools"})
+"""What ``extra`` may add to a request for a count."""
 
 VERTEX_VERSION = "vertex-2023-10-16"
 """The version that stands in the body on Vertex AI: https://platform.claude.com/docs/en/api/claude-on-vertex-ai"""
@@ -75,6 +79,7 @@ class Anthropic(Provider):
             "chat",
             "stream",
             "models",
+            "count_tokens",
             "max_tokens",
             "temperature",
             "top_p",
@@ -139,6 +144,31 @@ class Anthropic(Provider):
         after = f"&after_id={quote(call.page, safe='')}" if call.page else ""
         return HttpRequest("GET", f"{self.root(instance)}/v1/models?limit=1000{after}", _headers(instance))
 
+    def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
+        """``POST /v1/messages/count_tokens``: https://platform.claude.com/docs/en/api/messages-count-tokens
+
+        On Vertex AI ``POST models/count-tokens:rawPredict``:
+        https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/count-tokens
+        """
+        options = call.options
+        system, messages = anthropic_messages.conversation(call.messages)
+        body: dict[str, Any] = {"model": instance.model, "messages": messages}
+        if instance.settings.get("vertex"):
+            body["anthropic_version"] = str(instance.settings.get("version") or VERTEX_VERSION)
+        if system is not None:
+            body["system"] = system
+        shown = Options(
+            tools=options.tools,
+            tool_choice=options.tool_choice,
+            response_format=options.response_format,
+            reasoning_effort=options.reasoning_effort,
+        )
+        _add_options(body, shown)
+        body.update(counting.only(options.extra, COUNTED))
+        path = "models/count-tokens:rawPredict" if instance.settings.get("vertex") else "v1/messages/count_tokens"
+        headers = {"Content-Type": "application/json", **_headers(instance)}
+        return HttpRequest("POST", f"{self.root(instance)}/{path}", headers, dump_json(body))
+
     def encode_raw(self, call: RawCall, instance: Instance) -> HttpRequest:
         """A request of the user's own; its path begins with ``/v1/``."""
         return super().encode_raw(call, instance).with_headers(_headers(instance))
@@ -166,6 +196,11 @@ class Anthropic(Provider):
         models = [_model(model) for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
         last = document.get("last_id") or (models[-1].id if models else None)
         return ModelList(tuple(models), str(last) if document.get("has_more") and last else None)
+
+    def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
+        """``input_tokens``, which the vendor calls an estimate that may be off by a few:
+        https://platform.claude.com/docs/en/build-with-claude/token-counting"""
+        return counting.counted(reply, "input_tokens", "Anthropic's count_tokens")
 
     def error(self, reply: HttpReply) -> LLMError:
         """The typed error in ``{"type": "error", "error": {"type", "message"}, "request_id"}``."""

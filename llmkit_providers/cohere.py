@@ -24,8 +24,9 @@ from urllib.parse import quote
 
 from llmkit.errors import ContentFilterError, InvalidResponseError, LLMError, Recovery
 from llmkit.provider import Provider, StreamDecoder, error_fields
-from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
+from llmkit.values.calls import ChatCall, CountCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
+from llmkit.values.counts import TokenCount
 from llmkit.values.events import (
     Event,
     RawEvent,
@@ -43,6 +44,7 @@ from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_object, tool_arguments
 from llmkit.wire.sse import SSEDecoder
+from llmkit_providers._dialects import counting
 from llmkit_providers._dialects.cohere_request import NAME, TOOL_PLAN, messages, parameters
 from llmkit_providers._dialects.frames import FrameDecoder
 
@@ -76,7 +78,8 @@ class Cohere(Provider):
     key_names = ("CO_API_KEY", "COHERE_API_KEY")
     base_url_names: ClassVar[tuple[str, ...]] = ("CO_API_URL",)
     features = frozenset(
-        {"chat", "stream", "embeddings", "models", "max_tokens", "temperature", "top_p", "stop", "seed", "reasoning_effort"}
+        {"chat", "stream", "embeddings", "models", "count_tokens"}
+        | {"max_tokens", "temperature", "top_p", "stop", "seed", "reasoning_effort"}
         | {"tools", "tool_choice", "json", "json_schema", "images", "image_urls", "dimensions"}
     )
     statuses: ClassVar[Mapping[int, tuple[type[LLMError], Recovery]]] = {498: (ContentFilterError, Recovery.NEVER)}
@@ -106,6 +109,11 @@ class Cohere(Provider):
         """``GET /v1/models``, pages of at most 1000: https://docs.cohere.com/reference/list-models"""
         page = f"&page_token={quote(call.page, safe='')}" if call.page else ""
         return HttpRequest("GET", f"{self.root(instance)}/v1/models?page_size=1000{page}", {})
+
+    def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
+        """``POST /v1/tokenize``, of at most 65,536 characters: https://docs.cohere.com/reference/tokenize"""
+        body = {"model": instance.model, "text": counting.texts(call, 65_536)}
+        return HttpRequest("POST", f"{self.root(instance)}/v1/tokenize", JSON_HEADERS, dump_json(body))
 
     def unsupported(self, call: ChatCall, instance: Instance) -> tuple[str, ...]:
         """As the base; ``tool_choice`` cannot name a tool, and images cannot be given by a file's id."""
@@ -169,6 +177,10 @@ class Cohere(Provider):
             if entry.get("name")
         ]
         return ModelList(tuple(models), document.get("next_page_token") or None)
+
+    def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
+        """How many ``tokens`` there are."""
+        return counting.counted_texts(reply, "tokens", "Cohere's tokenize")
 
     def error(self, reply: HttpReply) -> LLMError:
         """As the base; the body's ``id`` is the request's where no header tells: https://docs.cohere.com/reference/errors"""

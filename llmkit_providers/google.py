@@ -9,15 +9,16 @@ from urllib.parse import quote, urlsplit
 
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError
 from llmkit.provider import Provider, StreamDecoder
-from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
+from llmkit.values.calls import ChatCall, CountCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, ModelInfo, ModelList
+from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.options import Options
 from llmkit.values.secret import Secret
 from llmkit.values.usage import Usage, tokens
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_json, parse_object
-from llmkit_providers._dialects import gemini_answers, gemini_contents
+from llmkit_providers._dialects import counting, gemini_answers, gemini_contents
 
 NO_THINKING = re.compile(r"gemini-(?:1\.|2\.0)|gemma")
 """Models that do not think: https://ai.google.dev/gemini-api/docs/thinking"""
@@ -25,6 +26,9 @@ THINKING_BUDGET = re.compile(r"gemini-2\.5")
 """Models whose thinking is set as a number of tokens; later ones take a level."""
 BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576}
 """Tokens that an effort means there: https://ai.google.dev/gemini-api/docs/openai#thinking"""
+
+COUNTED = frozenset({"cachedContent", "systemInstruction", "toolConfig", "tools"})
+"""What ``extra`` may add to a request for a count."""
 
 EXPRESS_KEYS = ("AIza", "AQ.")
 """How API keys begin; what Vertex AI is given otherwise is an access token.
@@ -58,6 +62,7 @@ class Google(Provider):
             "stream",
             "embeddings",
             "models",
+            "count_tokens",
             "max_tokens",
             "temperature",
             "top_p",
@@ -94,15 +99,7 @@ class Google(Provider):
     def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
         """``POST models/{model}:generateContent``, or ``:streamGenerateContent?alt=sse``."""
         options = call.options
-        needs_signature = not NO_THINKING.search(instance.model) and not THINKING_BUDGET.search(instance.model)
-        system, contents = gemini_contents.conversation(call.messages, needs_signature)
-        body: dict[str, Any] = {"contents": contents}
-        if system is not None:
-            body["systemInstruction"] = system
-        if options.tools is not None:
-            body["tools"] = gemini_contents.tools(options.tools)
-        if options.tool_choice is not None:
-            body["toolConfig"] = gemini_contents.tool_config(options.tool_choice)
+        body = _shown(call, instance)
         extra = dict(options.extra or {})
         config = _merged(_generation_config(options, instance.model), extra.pop("generationConfig", None))
         if config:
@@ -132,6 +129,14 @@ class Google(Provider):
             root = re.sub(r"/v\d\w*/.*", "/v1beta1/publishers/google", root)
         page = f"&pageToken={quote(call.page, safe='')}" if call.page else ""
         return HttpRequest("GET", f"{root}/models?pageSize=1000{page}", {})
+
+    def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
+        """``POST models/{model}:countTokens``: https://ai.google.dev/api/tokens, and for Vertex AI
+        https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.publishers.models/countTokens"""
+        body = {**_shown(call, instance), **counting.only(call.options.extra, COUNTED)}
+        if not _is_vertex(self.root(instance)):
+            body = {"generateContentRequest": {"model": _model_path(instance.model), **body}}
+        return self._post(instance, "countTokens", body)
 
     def _post(self, instance: Instance, method: str, body: dict[str, Any]) -> HttpRequest:
         url = f"{self.root(instance)}/{_model_path(instance.model)}:{method}"
@@ -172,6 +177,10 @@ class Google(Provider):
         models = [_model(model) for model in listed if isinstance(model, dict)] if isinstance(listed, list) else []
         return ModelList(tuple(models), document.get("nextPageToken") or None)
 
+    def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
+        """``totalTokens``."""
+        return counting.counted(reply, "totalTokens", "Gemini's countTokens")
+
     def error(self, reply: HttpReply) -> LLMError:
         """The typed error in ``{"error": {"code", "message", "status", "details"}}``."""
         try:
@@ -210,6 +219,21 @@ def _model_path(model: str) -> str:
     if ".." in model.split("/"):
         raise InvalidRequestError(f"model {model!r} is no model's name", provider=Google.name)
     return quote(model, safe="/@") if "/" in model else f"models/{quote(model, safe='@')}"
+
+
+def _shown(call: ChatCall | CountCall, instance: Instance) -> dict[str, Any]:
+    """What the model is shown of a call."""
+    options = call.options
+    needs_signature = not NO_THINKING.search(instance.model) and not THINKING_BUDGET.search(instance.model)
+    system, contents = gemini_contents.conversation(call.messages, needs_signature)
+    body: dict[str, Any] = {"contents": contents}
+    if system is not None:
+        body["systemInstruction"] = system
+    if options.tools is not None:
+        body["tools"] = gemini_contents.tools(options.tools)
+    if options.tool_choice is not None:
+        body["toolConfig"] = gemini_contents.tool_config(options.tool_choice)
+    return body
 
 
 def _generation_config(options: Options, model: str) -> dict[str, Any]:

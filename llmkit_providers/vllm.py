@@ -11,6 +11,8 @@
 - ``continue_final_message`` continues an assistant's message at the end:
   https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#chat-api (extra parameters)
 - A key is optional (``--api-key`` at the server).
+- ``POST /tokenize``, beside ``/v1``, counts a conversation with the model's own template:
+  https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#tokenizer-api
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from __future__ import annotations
 import attrs
 
 from llmkit.provider import FEATURES
-from llmkit.values.calls import ChatCall
+from llmkit.values.calls import ChatCall, CountCall
+from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
+from llmkit.wire.http import HttpReply, HttpRequest
+from llmkit_providers._dialects import counting
 from llmkit_providers._dialects.openai_chat import OpenAIChat
 
 
@@ -43,3 +48,11 @@ class VLLM(OpenAIChat):
         extra = {**(call.options.extra or {}), "continue_final_message": True, "add_generation_prompt": False}
         options = attrs.evolve(call.options, extra=extra)
         return attrs.evolve(call, messages=(*call.messages, Message.assistant(text)), options=options)
+
+    def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
+        """``POST /tokenize`` of the whole conversation."""
+        return counting.vllm_request(self, call, instance)
+
+    def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
+        """``count``."""
+        return counting.counted(reply, "count", "vLLM's tokenize")

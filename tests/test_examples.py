@@ -29,6 +29,7 @@ SAYS = {
     "tools.py": ("-> weather({'city': 'Cardiff'})", "It is: rain in Cardiff"),
     "routing.py": ("summary    gpt ", "translate  claude ", "translate  mistral ", "Token Usage"),
     "keys_and_retries.py": ("LLM_RATE_LIMIT", "openai/gpt-4o-mini#1: ", "openai/gpt-4o-mini#2: ", "fetched at try 2"),
+    "fit_a_prompt.py": ("2336 tokens (estimate: tiktoken", "- user message", "messages are left, the first: You are a librarian"),
     "race.py": ("race: Seven times eight?", "answered", "hedged: What is 2 times eight?"),
     "models_and_prices.py": (
         "the cheapest that see and use tools:\n  ",
@@ -38,6 +39,7 @@ SAYS = {
         "anthropic/claude-haiku-4-5: 0.000",
     ),
     "fallbacks.py": ("<- degrade: model openai/gpt-4o-mini", "Come back tomorrow. <- reject", "queued: ", "done: The number 2"),
+    "usage_and_budgets.py": ("tag summary: 3 calls", "not sent: budget '60 tokens per tag a day' of tag 'summary'", "Token Usage"),
     "batch.py": ("The largest city of Wales? -> The largest city of Wales?", "failed: temperature", "5: ", "Token Usage"),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from llmkit.policy.strategies import ALIASES
+from llmkit.values.budgets import Budget
 from llmkit.values.completion import ModelInfo
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import Instance, Task, Timeouts
@@ -118,6 +119,10 @@ class Settings:
     """The model of calls that name none, as ``provider/model``."""
     models: tuple[ModelInfo, ...] = ()
     """Facts about models, over the catalogue's."""
+    budget: tuple[Budget, ...] = ()
+    """What may be spent."""
+    usage_db: str | None = None
+    """The SQLite file in which books are kept; None keeps them in memory."""
 
     logging: Logging | None = None
     """For the client to apply; no keyword argument."""

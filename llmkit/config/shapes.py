@@ -72,8 +72,10 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "resume": checks.one_of(*RESUME),
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
+    "budget": checks.TABLE_OR_TABLES,
+    "usage_db": checks.TEXT,
 }
-LATER = ("cache", "budget", "debug_folder")
+LATER = ("cache", "debug_folder")
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -86,6 +88,7 @@ INSTANCE: Mapping[str, checks.Kind] = {
     "tasks": checks.TEXTS,
     "weight": checks.POSITIVE,
     "priority": checks.WHOLE,
+    "fallbacks": checks.TEXTS,
     **dict.fromkeys(LIMITS, checks.AT_LEAST_ONE),
     "max_concurrency": checks.AT_LEAST_ONE,
     "max_concurrency_per_key": checks.AT_LEAST_ONE,
@@ -209,6 +212,8 @@ class Reader:
                 good[name] = tuple(good[name])
         if "fallback" in good:
             good["fallback"] = read_steps(self.problems, (*path, "fallback"), good["fallback"])
+        if "budget" in good:
+            good["budget"] = checks.read_budgets(self.problems, (*path, "budget"), good["budget"])
         return good
 
     def _strategy(self, path: Path, name: str) -> str:
@@ -231,6 +236,10 @@ class Reader:
     def _task(self, path: Path, table: Mapping[str, Any]) -> None:
         parameters = dict(table)
         name = parameters.pop("name", None)
+        fallbacks = parameters.pop("fallbacks", ())
+        if fallbacks and not checks.TEXTS.accepts(fallbacks):
+            self.problems.expected((*path, "fallbacks"), checks.TEXTS.expected, fallbacks)
+            fallbacks = ()
         good = checks.read_options(self.problems, path, parameters)
         if name is None:
             self.problems.add(path, "expected the key 'name'")
@@ -241,7 +250,7 @@ class Reader:
         elif name in self.tasks:
             self.problems.add((*path, "name"), "expected a name of its own; an earlier task has it")
         else:
-            self.tasks[name] = Task(name, **good)
+            self.tasks[name] = Task(name, fallbacks=fallbacks, **good)
 
     def _instances(self, path: Path, table: Mapping[str, Any], kinds: Mapping[str, checks.Kind]) -> list[Instance]:
         """The instances a table describes: one, or one for each of its ``models``. Empty where it is wrong."""

@@ -9,7 +9,8 @@
 7. :mod:`~llmkit.flow.race` and :mod:`~llmkit.flow.hedge`: asking twice, at once or when the first is late.
 8. :mod:`~llmkit.flow.fallback`: other models, less, later or no: what follows when all of that has failed.
 9. :mod:`~llmkit.flow.queued`: calls that are answered later.
-10. :mod:`~llmkit.flow.kit`: what all of them work with.
+10. :mod:`~llmkit.flow.budgeted`: calls under a budget.
+11. :mod:`~llmkit.flow.kit`: what all of them work with.
 
 The text is ``async def``, for both colours. It awaits nothing but its runtime, so an async client awaits it, and a sync client runs
 it in one step over a runtime that blocks (:mod:`llmkit.finish`). It reads no clock, rolls no dice and opens no socket itself.

@@ -19,6 +19,8 @@ from llmkit.wire.json import parse_answer
 
 R = TypeVar("R")
 
+LONG = 16_000
+"""Bytes of a request from which its prompt is checked against the model's context window; every model takes as much."""
 CONNECT, ATTEMPT = 5.0, 600.0
 """Seconds, where a call's timeouts say nothing: :data:`~llmkit.values.instances.DEFAULT_TIMEOUTS`."""
 
@@ -29,9 +31,15 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     :param trail: where to write down its tries, for whoever wants to see them however it ends.
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
+    attempt: Any = _attempt
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        call, attempt = budgeted(kit, kit.budgets, call, attempt)
     trail = trail or Trail(call, kit.runtime.now())
+    trail.call = call
     try:
-        answer: R = await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
+        answer: R = await failover(kit, trail, attempt if call.hedge is None else _hedged(call.hedge, attempt))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
@@ -40,15 +48,19 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     return answer
 
 
-def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
+def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
     from llmkit.flow.hedge import hedging  # few calls are hedged
 
-    return hedging(hedge, _attempt)
+    return hedging(hedge, attempt)
 
 
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
     route, runtime = lease.route, kit.runtime
     call, request, dropped = prepared(kit, trail.call, lease)
+    if request.body is not None and len(request.body) > LONG and isinstance(call, ChatCall):
+        from llmkit.flow.fitting import fits  # few prompts are long
+
+        await fits(kit, call, route)
     timeouts = call.timeouts
     until = lease.started + (route.instance.timeout or timeouts.attempt or ATTEMPT)
     reply = await runtime.send(request, timeouts.connect or CONNECT, min(until, call.deadline.at))
@@ -64,7 +76,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
         stamp(answer, route, trail, now, reply.headers)
         if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)
-        kit.ledger.answered(route.name, answer.usage)
+        kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)
     return answer
 
 

@@ -40,8 +40,10 @@ async def failover(
         if failed is not None:
             if lease.route is not failed.route and hooks.failover:
                 hooks.failover(call=call, error=failure, instance=lease.route.name)
-            elif lease.route is failed.route and hooks.retry:
-                hooks.retry(call=call, error=failure, pause=pause)
+            elif lease.route is failed.route:
+                kit.ledger.retried(lease.route.name)
+                if hooks.retry:
+                    hooks.retry(call=call, error=failure, pause=pause)
         try:
             return await attempt(kit, trail, lease)
         except LLMError as error:
@@ -56,7 +58,7 @@ async def failover(
         failure.instance = failure.instance or lease.route.name
         kit.router.release(lease, now, failure)
         attempt_made = trail.book(lease, now, failure)
-        kit.ledger.failed(lease.route.name, failure)
+        kit.ledger.failed(lease.route.name, lease.key.label, call.task, call.tags, failure, attempt_made.seconds)
         if hooks.attempt:
             hooks.attempt(call=call, attempt=attempt_made)
         pause = trail.failed(kit, lease, failure, now)

@@ -10,9 +10,12 @@ import attrs
 if TYPE_CHECKING:
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
+    from llmkit.policy.budgets import Budgets
     from llmkit.policy.hedging import Hedging
     from llmkit.policy.router import Router
     from llmkit.runtime import Runtime
+    from llmkit.tokens.count import Tokenizers
+    from llmkit.values.completion import ModelInfo
     from llmkit.values.tickets import TicketStore
 
 
@@ -32,5 +35,9 @@ class Kit:
     """The longest wait, in seconds, for a key or an instance that rests."""
     tickets: Callable[[], TicketStore] | None = None
     """The queue for calls that are to be answered later; opened by whoever needs it."""
+    budgets: Budgets | None = attrs.field(default=None, kw_only=True)
+    facts: Callable[[str, str], ModelInfo | None] = attrs.field(kw_only=True)
+    """What is known of a provider's model."""
+    tokenizers: Callable[[], Tokenizers] = attrs.field(kw_only=True)
     hedging: Callable[[], Hedging] = attrs.field(kw_only=True)
     """The client's account of doubled calls, made when the first call is hedged."""

@@ -97,6 +97,11 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
             raise _Left
         return await open_on(kit, trail, lease, after)
 
+    attempt: Any = again
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        _, attempt = budgeted(kit, kit.budgets, trail.call, again)
     reason = failure
     if not stream.left:
         try:
@@ -104,7 +109,7 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
             if pause:
                 trail.queued += pause
                 await runtime.sleep(pause)
-            opened = await failover(kit, trail, again, lease, failure, pause)
+            opened = await failover(kit, trail, attempt, lease, failure, pause)
             event = _go_on(stream, opened, part, "restart" if after is None else "continue", failure)
             if not stream.left:
                 return event
@@ -135,7 +140,7 @@ def _go_on(stream: OpenStream, opened: OpenStream, part: Completion, how: Any, f
         stream.past = Past([*before, *stream.events, event], part)
     else:
         stream.past = Past([*(old for old in before if type(old) is StreamResumed), event], None)
-    for name in ("lease", "body", "decoder", "headers", "dropped", "until", "events", "first_event", "told", "ended"):
+    for name in ("lease", "body", "decoder", "headers", "dropped", "until", "events", "first_event", "hold", "told", "ended"):
         setattr(stream, name, getattr(opened, name))
     stream.closed = False
     return event

@@ -8,12 +8,12 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
-from llmkit.flow.ask import finished, tell_error
+from llmkit.flow.ask import LONG, finished, tell_error
 from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -21,7 +21,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease, Route
 from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
-from llmkit.values.calls import ChatCall
+from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
 from llmkit.values.hedging import Hedge
@@ -35,6 +35,7 @@ from llmkit.wire.redact import without_secret
 
 if TYPE_CHECKING:
     from llmkit.flow.resuming import Past
+    from llmkit.policy.budgets import Hold
 
 LINGER = 5.0
 """Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""
@@ -56,6 +57,8 @@ class OpenStream:
     events: list[Event] = attrs.field(factory=list)
     first_event: float | None = None
     """Seconds from the start of the call to the first content."""
+    hold: Hold | None = None
+    """What it holds of the client's budgets."""
     told: bool = False
     """Whether the last bytes brought events, behind which an error may be held."""
     ended: bool = False
@@ -82,18 +85,24 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
 
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
-    trail = Trail(call, kit.runtime.now())
+    asked: Call[Any] = call
+    attempt: Any = open_on
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        asked, attempt = budgeted(kit, kit.budgets, call, attempt)
+    trail = Trail(asked, kit.runtime.now())
     try:
-        return await failover(kit, trail, open_on if call.hedge is None else _hedged(call.hedge))
+        return await failover(kit, trail, attempt if call.hedge is None else _hedged(call.hedge, attempt))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
 
 
-def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
+def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
     from llmkit.flow.hedge import hedging  # few calls are hedged
 
-    return hedging(hedge, open_on, close_stream)
+    return hedging(hedge, attempt, close_stream)
 
 
 async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None) -> OpenStream:
@@ -104,6 +113,10 @@ async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None
     runtime, route = kit.runtime, lease.route
     call, request, dropped = prepared(kit, trail.call, lease, after)
     assert isinstance(call, ChatCall)
+    if request.body is not None and len(request.body) > LONG:
+        from llmkit.flow.fitting import fits
+
+        await fits(kit, call, route)
     timeouts = call.timeouts.over(DEFAULT_TIMEOUTS)
     seconds = route.instance.timeout or timeouts.attempt or 0.0
     until = min(lease.started + seconds, call.deadline.at)
@@ -265,14 +278,19 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
 
 def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, now: float) -> None:
     ended = stream.ended and failure is None
-    name = stream.lease.route.name
+    lease, call = stream.lease, stream.call
     attempt = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
+    booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
     if ended:
-        kit.ledger.answered(name, usage)
+        kit.ledger.answered(*booked, attempt.seconds)
     else:
-        kit.ledger.interrupted(name, usage, failure)
+        kit.ledger.interrupted(*booked, failure, attempt.seconds)
+    if stream.hold is not None and kit.budgets is not None:
+        from llmkit.flow.budgeted import settled
+
+        settled(kit, kit.budgets, stream.hold, lease, usage, whole=ended)
     if ended and kit.hooks.answer:
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
 

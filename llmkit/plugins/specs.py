@@ -72,8 +72,8 @@ def llmkit_register_models() -> Sequence[ModelInfo]:  # type: ignore[empty-body]
 
 @hookspec
 def llmkit_register_tokenizers() -> Mapping[str, Callable[[str], int]]:  # type: ignore[empty-body]
-    """Functions that count the tokens of a text, by model name. Asked once, when a client is made; this version has no use for them
-    yet."""
+    """Functions that count the tokens of a text, by model name (bare, or ``provider/model``). ``client.count_tokens`` uses them
+    before what llmkit knows. Asked once, when a client is made."""
 
 
 @hookspec

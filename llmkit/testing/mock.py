@@ -17,8 +17,9 @@ from llmkit.plugins.registry import REGISTRY
 from llmkit.provider import FEATURES, Provider, StreamDecoder
 from llmkit.runtime import Runtime
 from llmkit.testing.scripted import Chunks, Reply, ScriptedRuntime
-from llmkit.values.calls import Call, ChatCall, EmbedCall, ModelsCall
+from llmkit.values.calls import Call, ChatCall, CountCall, EmbedCall, ModelsCall
 from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
+from llmkit.values.counts import TokenCount
 from llmkit.values.events import (
     Event,
     PartDone,
@@ -79,6 +80,14 @@ class MockProvider(Provider):
     def decode_models(self, call: ModelsCall, reply: HttpReply) -> ModelList:
         """One model."""
         return ModelList((ModelInfo("mock", "mock"),))
+
+    def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
+        """No body."""
+        return HttpRequest("POST", f"{self.root(instance)}/count", {})
+
+    def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
+        """A token for each word."""
+        return TokenCount(sum(len(message.text.split()) for message in call.messages), True, "the mock vendor's words")
 
 
 @attrs.frozen

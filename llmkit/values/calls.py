@@ -10,6 +10,7 @@ import attrs
 from llmkit.errors import RequestTimeout
 from llmkit.values.base import Value
 from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.counts import TokenCount
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
@@ -121,6 +122,15 @@ class ModelsCall(Call[ModelList]):
 
     answer: ClassVar[type] = ModelList
     page: str | None = None
+
+
+@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
+class CountCall(Call[TokenCount]):
+    """Messages in, their number of tokens out; no model runs."""
+
+    answer: ClassVar[type] = TokenCount
+    messages: tuple[Message, ...]
+    options: Options = NO_OPTIONS
 
 
 @attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)

@@ -78,16 +78,24 @@ def _secrets(keys: str | Iterable[str | Secret]) -> tuple[Secret, ...]:
     return tuple(found)
 
 
-def _tasks(tasks: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(tasks, str):
-        return (tasks,)
-    if isinstance(tasks, (bytes, bytearray, Mapping)) or not isinstance(tasks, Iterable):
-        raise ConfigError(f"tasks: expected a list of names, got {type(tasks).__name__}")
-    names = tuple(tasks)
-    for position, name in enumerate(names):
+def _names(parameter: str, names: str | Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return (names,)
+    if isinstance(names, (bytes, bytearray, Mapping)) or not isinstance(names, Iterable):
+        raise ConfigError(f"{parameter}: expected a list of names, got {type(names).__name__}")
+    found = tuple(names)
+    for position, name in enumerate(found):
         if not isinstance(name, str) or not name.strip():
-            raise ConfigError(f"tasks[{position}]: expected a non-empty string, got {shown(name)}")
-    return names
+            raise ConfigError(f"{parameter}[{position}]: expected a non-empty string, got {shown(name)}")
+    return found
+
+
+def _tasks(names: str | Iterable[str]) -> tuple[str, ...]:
+    return _names("tasks", names)
+
+
+def _fallbacks(names: str | Iterable[str]) -> tuple[str, ...]:
+    return _names("fallbacks", names)
 
 
 def _options(options: Options | Mapping[str, Any]) -> Options:
@@ -157,6 +165,9 @@ class Instance(Value):
     """What the instance is called; default ``provider/model``, numbered where that is taken."""
     tasks: tuple[str, ...] = attrs.field(default=(), converter=_tasks)
     """Tasks it serves. Calls without a task may go to any instance."""
+    fallbacks: tuple[str, ...] = attrs.field(default=(), converter=_fallbacks)
+    """Models to turn to, in order, when the instances of a call's model cannot serve it, where neither the call nor its task names
+    any; before the client's."""
     weight: float = attrs.field(default=1, validator=_positive)
     """Share of the calls under the ``weighted`` strategy."""
     priority: int = attrs.field(default=0, validator=_rank)
@@ -293,19 +304,22 @@ class Task:
     """A kind of work with defaults of its own: ``Task("summary", max_tokens=500, temperature=0.3)``.
 
     :param name: what requests and instances call it.
+    :param fallbacks: models to turn to, in order, when the call's own cannot serve it and it names none itself.
     :param defaults: any parameter of :class:`Options`; a name llmkit does not know goes to the vendor as it is.
     :raises ConfigError: if the name is empty.
     :raises InvalidRequestError: if a default has the wrong type or is out of range.
     """
 
-    __slots__ = ("defaults", "name")
+    __slots__ = ("defaults", "fallbacks", "name")
     name: str
     defaults: Options
+    fallbacks: tuple[str, ...]
 
-    def __init__(self, name: str, **defaults: Any) -> None:
+    def __init__(self, name: str, *, fallbacks: Iterable[str] = (), **defaults: Any) -> None:
         if not isinstance(name, str) or not name.strip():
             raise ConfigError(f"Task.name: expected a non-empty string, got {shown(name)}")
         object.__setattr__(self, "name", name)
+        object.__setattr__(self, "fallbacks", _names("Task.fallbacks", fallbacks))
         object.__setattr__(self, "defaults", _options(defaults))
 
     def with_param(self, name: str, value: Any) -> Task:
@@ -315,7 +329,7 @@ class Task:
             given[name] = value
         else:
             given["extra"] = {**given.get("extra", {}), name: value}
-        return Task(self.name, **given)
+        return Task(self.name, fallbacks=self.fallbacks, **given)
 
     def with_max_tokens(self, max_tokens: int) -> Task:
         """This task with another limit on the answer's length, in tokens."""
@@ -330,17 +344,19 @@ class Task:
 
     def __repr__(self) -> str:
         given = "".join(f", {name}={value!r}" for name, value in self.defaults.to_dict().items())
-        return f"Task({self.name!r}{given})"
+        fallbacks = f", fallbacks={list(self.fallbacks)!r}" if self.fallbacks else ""
+        return f"Task({self.name!r}{fallbacks}{given})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Task) and (self.name, self.defaults) == (other.name, other.defaults)
+        mine = (self.name, self.fallbacks, self.defaults)
+        return isinstance(other, Task) and mine == (other.name, other.fallbacks, other.defaults)
 
     def __hash__(self) -> int:
         return hash(self.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_task, (self.name, self.defaults.to_dict()))
+        return (_task, (self.name, self.fallbacks, self.defaults.to_dict()))
 
 
-def _task(name: str, defaults: dict[str, Any]) -> Task:
-    return Task(name, **defaults)
+def _task(name: str, fallbacks: tuple[str, ...], defaults: dict[str, Any]) -> Task:
+    return Task(name, fallbacks=fallbacks, **defaults)

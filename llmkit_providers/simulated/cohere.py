@@ -65,7 +65,7 @@ TYPES: Mapping[str, Any] = {
 
 
 class Cohere(SimulatedVendor):
-    """``/v2/chat``, ``/v2/embed``, ``/v1/models``."""
+    """``/v2/chat``, ``/v2/embed``, ``/v1/tokenize``, ``/v1/models``."""
 
     names = ("cohere",)
 
@@ -81,8 +81,8 @@ class Cohere(SimulatedVendor):
         return key
 
     def read(self, vendor: str, request: SimulatedRequest, key: str) -> Question:
-        """A chat, embeddings or model question."""
-        methods = {"/v2/chat": "POST", "/v2/embed": "POST"}
+        """A chat, embeddings, count or model question."""
+        methods = {"/v2/chat": "POST", "/v2/embed": "POST", "/v1/tokenize": "POST"}
         listing = request.path == "/v1/models" or request.path.startswith("/v1/models/")
         if request.path not in methods and not listing:
             raise Refusal("path")
@@ -98,6 +98,8 @@ class Cohere(SimulatedVendor):
         body = request.document()
         if request.path == "/v2/embed":
             return _embeddings(vendor, key, body)
+        if request.path == "/v1/tokenize":
+            return _tokenize(vendor, key, body)
         _check_chat(body)
         return _chat(vendor, key, body)
 
@@ -160,6 +162,11 @@ class Cohere(SimulatedVendor):
         start = int(question.page)
         end = start + question.page_size
         return dump_json({"models": listed[start:end], **({"next_page_token": str(end)} if end < len(listed) else {})})
+
+    def token_count(self, question: Question) -> bytes:
+        """A token for each word: https://docs.cohere.com/reference/tokenize"""
+        words = question.text.split()
+        return dump_json({"tokens": list(range(len(words))), "token_strings": words, "meta": {"api_version": {"version": "1"}}})
 
     def error(self, vendor: str, refusal: Refusal) -> ErrorReply:
         """``message`` and an id."""
@@ -338,3 +345,14 @@ def _embeddings(vendor: str, key: str, body: Mapping[str, Any]) -> Question:
     if not isinstance(texts, list) or not 1 <= len(texts) <= 96 or not all(isinstance(text, str) for text in texts):
         raise _wrong("texts must be a list of 1 to 96 texts.")
     return embeddings_question(vendor, key, body["model"], texts, body.get("output_dimension"), body)
+
+
+def _tokenize(vendor: str, key: str, body: Mapping[str, Any]) -> Question:
+    _check_fields(body, frozenset(("model", "text")))
+    text = body.get("text")
+    if not isinstance(text, str) or not 1 <= len(text) <= 65_536:
+        raise Refusal("invalid", "invalid request: text must be at least 1 character and at most 65536 characters long.")
+    if not body.get("model"):
+        raise Refusal("invalid", "invalid request: model is required.")
+    words = count_words(text)
+    return Question(vendor=vendor, kind="count", model=body["model"], key=key, text=text, prompt_tokens=words, body=body)

@@ -63,12 +63,14 @@ class OpenAI(SimulatedVendor):
     # ------------------------------------------------------------------------------------------- what comes in
 
     def read(self, vendor: str, request: SimulatedRequest, key: str) -> Question:
-        """A chat, embeddings or model question."""
+        """A chat, embeddings or model question; at vLLM a count too."""
         dialect = DIALECTS[vendor]
         endpoint, deployment = _endpoint(vendor, dialect, request)
         if endpoint == "/models" or endpoint.startswith("/models/"):
             _only("GET", request)
             return Question(vendor=vendor, kind="model" if endpoint[8:] else "models", key=key, model=endpoint[8:])
+        if endpoint == "/tokenize":
+            return _count(vendor, key, request)
         if endpoint not in ("/chat/completions", "/embeddings") or (endpoint == "/embeddings" and not dialect.embeddings):
             raise Refusal("path", f"Invalid URL ({request.method} {request.path})")
         _only("POST", request)
@@ -138,6 +140,10 @@ class OpenAI(SimulatedVendor):
         if question.kind == "model":
             return dump_json(next(model for model in listed if model["id"] == question.model))
         return dump_json(listed if question.vendor == "together" else {"object": "list", "data": listed})
+
+    def token_count(self, question: Question) -> bytes:
+        """vLLM's: https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#tokenizer-api"""
+        return dump_json({"count": question.prompt_tokens, "max_model_len": 40_960, "tokens": list(range(question.prompt_tokens))})
 
     def error(self, vendor: str, refusal: Refusal) -> ErrorReply:
         """The vendor's error body."""
@@ -234,6 +240,8 @@ def _endpoint(vendor: str, dialect: Dialect, request: SimulatedRequest) -> tuple
             raise Refusal("path")
         deployment, _, rest = request.path[len(DEPLOYMENTS) :].partition("/")
         return f"/{rest}", deployment
+    if vendor == "vllm" and request.path == "/tokenize":
+        return request.path, ""
     for prefix in (dialect.path, *dialect.other_paths):
         if request.path.startswith(f"{prefix}/"):
             endpoint = request.path[len(prefix) :]
@@ -245,6 +253,17 @@ def _endpoint(vendor: str, dialect: Dialect, request: SimulatedRequest) -> tuple
 def _only(method: str, request: SimulatedRequest) -> None:
     if request.method != method:
         raise Refusal("method", f"Not allowed to {request.method} on {request.path}.")
+
+
+def _count(vendor: str, key: str, request: SimulatedRequest) -> Question:
+    _only("POST", request)
+    body = request.document()
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refusal("invalid", "messages: Field required")
+    tools = body.get("tools")
+    words = _words(messages) + (count_values(tools) if tools else 0)
+    return Question(vendor=vendor, kind="count", model=body.get("model", ""), key=key, prompt_tokens=words, body=body)
 
 
 def _chat(vendor: str, key: str, deployment: str, body: Mapping[str, Any], dialect: Dialect) -> Question:

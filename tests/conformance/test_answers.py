@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmkit import FinishReason, Message, Tool, UnsupportedParameterError
+from llmkit import FinishReason, LLMError, Message, Tool, UnsupportedParameterError
 from llmkit.values.events import CONTENT_EVENTS, StreamFinished, ToolCallDelta
 from tests.conformance.conftest import Vendor
 
@@ -176,6 +176,25 @@ def test_list_models(vendor: Vendor):
     models = vendor.client().list_models()
     assert models
     assert all(model.id and model.provider == vendor.name for model in models)
+
+
+def test_count_tokens(vendor: Vendor):
+    """The vendor's own count, of the whole prompt or of its texts; where it has none, an error and nothing sent."""
+    said = [Message.system("Be brief."), Message.user("one two")]
+    if "count_tokens" not in vendor.features:
+        with pytest.raises(UnsupportedParameterError) as caught:
+            vendor.client().count_tokens(said, exact=True)
+        assert caught.value.parameters == ("count_tokens",)
+        assert vendor.books()["calls"] == 0
+        return
+    client = vendor.client()
+    counted = client.count_tokens(said, exact=True)
+    assert (counted, counted.exact) == (4, vendor.name != "cohere")
+    assert client.generate(said).usage.prompt_tokens == counted
+    assert not client.count_tokens(said).exact
+    assert vendor.books()["calls"] == 2
+    with pytest.raises(LLMError):
+        vendor.client(fault="server").count_tokens(said, exact=True)
 
 
 def test_embeddings(vendor: Vendor):

@@ -13,7 +13,7 @@ import pytest
 
 from llmkit import ConfigError, Image, Instance, LLMError, Message, Tool
 from llmkit.provider import API_VERSION, FEATURES, Provider
-from llmkit.values.calls import Call, ChatCall, Deadline, EmbedCall, ModelsCall, RawCall
+from llmkit.values.calls import Call, ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, RawCall
 from llmkit.values.messages import ToolCall
 from llmkit.values.options import Options
 from llmkit.values.secret import Secret
@@ -73,6 +73,8 @@ def calls(vendor: Provider) -> list[Call[Any]]:
         found.append(EmbedCall(deadline=DEADLINE, texts=("one", "two"), dimensions=8 if "dimensions" in vendor.features else None))
     if "models" in vendor.features:
         found.append(ModelsCall(deadline=DEADLINE))
+    if "count_tokens" in vendor.features:
+        found.append(CountCall(deadline=DEADLINE, messages=(Message.system("Be brief."), Message.user("Hello"))))
     return [*found, RawCall(deadline=DEADLINE, method="post", path="/own", json={"a": 1})]
 
 
@@ -212,7 +214,11 @@ def test_what_is_not_listed_is_refused(vendor: Provider):
     for feature, part in PARTS.items():
         asked = ChatCall(deadline=DEADLINE, messages=(Message.user("Look.", part),))
         assert (feature in vendor.unsupported(asked, target)) == (feature not in vendor.features)
-    others = {"embeddings": EmbedCall(deadline=DEADLINE, texts=("a",)), "models": ModelsCall(deadline=DEADLINE)}
+    others = {
+        "embeddings": EmbedCall(deadline=DEADLINE, texts=("a",)),
+        "models": ModelsCall(deadline=DEADLINE),
+        "count_tokens": CountCall(deadline=DEADLINE, messages=(Message.user("Hello"),)),
+    }
     for feature, call in others.items():
         if feature not in vendor.features:
             with pytest.raises(LLMError) as caught:

@@ -57,7 +57,7 @@ def question(feature: str) -> tuple[list[Message], dict[str, Any]]:
 
 def test_every_feature_is_tested():
     """A feature is in the tables here, or in the tests of answers."""
-    elsewhere = {"chat", "stream", "embeddings", "models", "dimensions", "tool_choice"}
+    elsewhere = {"chat", "stream", "embeddings", "models", "count_tokens", "dimensions", "tool_choice"}
     assert {*OPTIONS, *PARTS} | elsewhere == set(FEATURES)
 
 

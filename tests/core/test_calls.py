@@ -7,6 +7,7 @@ import itertools
 import json
 from typing import Any
 
+import attrs
 import pytest
 import tenacity
 
@@ -268,6 +269,29 @@ def test_fallbacks_come_after_the_callers_own(colour: Colour):
     assert [attempt.instance for attempt in completion.attempts] == ["main", "third"]
     with pytest.raises(ModelNotFoundError):
         client.generate("q", instance="main", fallbacks=[])
+
+
+def test_fallbacks_of_tasks_and_instances(colour: Colour):
+    """What the call names wins over its task's, that over its instance's, that over the client's."""
+    names = ("main", "of-call", "of-task", "of-instance", "of-client")
+    instances = [openai(name=name, model=name, base_url=f"https://{name}.test/v1", tasks=["t"]) for name in names]
+    instances[0] = attrs.evolve(instances[0], fallbacks=["of-instance"])
+
+    def script(request: HttpRequest) -> Any:
+        return refusal(404) if "://main." in request.url else chat("here")
+
+    client = colour.scripted(script, instances, tasks=[Task("t", fallbacks="of-task"), Task("u")], fallbacks=["of-client"])
+
+    def second(**given: Any) -> str:
+        return client.generate("q", instance="main", **given).attempts[1].instance
+
+    assert second(fallbacks=["of-call"], task="t") == "of-call"
+    assert second(task="t") == "of-task"
+    assert second(task="u") == "of-instance"
+    assert second() == "of-instance"
+    client.remove_instance("main")
+    client.add_instance(attrs.evolve(instances[0], fallbacks=()))
+    assert second() == "of-client"
 
 
 def test_excluded_instances(colour: Colour):

@@ -28,6 +28,7 @@ from llmkit import (
     Task,
     Ticket,
     Timeouts,
+    TokenCount,
     Tool,
 )
 
@@ -59,6 +60,9 @@ def sync(client: Client) -> None:
     assert_type(client.get_model_info("gpt-4o"), ModelInfo | None)
     assert_type(client.embed(["one", "two"], model="openai/text-embedding-3-small"), Embeddings)
     assert_type(client.list_models(), list[ModelInfo])
+    assert_type(client.count_tokens(["one"], "openai/gpt-4o", tools=[Tool("weather")], exact=True), TokenCount)
+    assert_type(llmkit.count_tokens("one", "gpt-4o") + 1, int)
+    assert_type(llmkit.optimize_prompt("one", "gpt-4o", 100).removed, tuple[str, ...])
     assert_type(client.get_provider_count(), int)
     assert_type(client.instances, tuple[Instance, ...])
     assert_type(client.as_async(), AsyncClient)
@@ -77,6 +81,7 @@ async def both(client: AsyncClient) -> None:
         assert_type(text, str)
     assert_type(await client.race("Hi", models=["openai/gpt-4o-mini"]), Completion)
     assert_type(await client.embed("one"), Embeddings)
+    assert_type(await client.count_tokens("one"), TokenCount)
     assert_type(client.as_sync(), Client)
     await client.close()
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.values import calls, completion, events, fallbacks, instances, messages, options, tickets, tools, usage
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, RawCall
+from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Attempt, Completion, Embeddings, FinishReason, ModelInfo, ModelList, Timing
 from llmkit.values.events import (
     PartDone,
@@ -76,6 +76,7 @@ VALUES: list[Any] = [
     CALL,
     EmbedCall(deadline=DEADLINE, texts=("a",), dimensions=3),
     ModelsCall(deadline=DEADLINE, page="2"),
+    CountCall(deadline=DEADLINE, messages=(Message.user("Hi"),)),
     RawCall(deadline=DEADLINE, method="GET", path="/x", json={"a": 1}),
     calls.Call(deadline=DEADLINE, model="m"),
     PLAN,

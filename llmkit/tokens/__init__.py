@@ -1,0 +1,1 @@
+"""Counting tokens and fitting prompts: arithmetic over data that ships with llmkit, no network."""

@@ -1,0 +1,7 @@
+"""Both colours for what clients count."""
+
+from __future__ import annotations
+
+from tests.support.colours import colour
+
+__all__ = ["colour"]
