@@ -92,16 +92,6 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
     part = stream.completion(runtime.now())
     after = part.text if stream.call.resume == "continue" and _can_go_on(stream, part) else None
 
-    async def again(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
-        if stream.left:
-            raise _Left
-        return await open_on(kit, trail, lease, after)
-
-    attempt: Any = again
-    if kit.budgets is not None:
-        from llmkit.flow.budgeted import budgeted
-
-        _, attempt = budgeted(kit, kit.budgets, trail.call, again)
     reason = failure
     if not stream.left:
         try:
@@ -109,7 +99,7 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
             if pause:
                 trail.queued += pause
                 await runtime.sleep(pause)
-            opened = await failover(kit, trail, attempt, lease, failure, pause)
+            opened = await failover(kit, trail, _again(kit, stream, after), lease, failure, pause)
             event = _go_on(stream, opened, part, "restart" if after is None else "continue", failure)
             if not stream.left:
                 return event
@@ -119,6 +109,21 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
         except LLMError as error:
             reason = timed_out(stream.call, error, runtime.now())
     raise interrupted(kit, stream, reason)
+
+
+def _again(kit: Kit, stream: OpenStream, after: str | None) -> Any:
+    """A try to open an interrupted stream again."""
+
+    async def attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
+        if stream.left:
+            raise _Left
+        return await open_on(kit, trail, lease, after)
+
+    if kit.budgets is None:
+        return attempt
+    from llmkit.flow.budgeted import budgeted
+
+    return budgeted(kit, kit.budgets, stream.trail.call, attempt)[1]
 
 
 def _can_go_on(stream: OpenStream, part: Completion) -> bool:

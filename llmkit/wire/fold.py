@@ -68,18 +68,8 @@ def fold(events: Iterable[Event], provider: str | None = None) -> Completion:
     messages = [choices[number].message() for number in sorted(choices)] or [Message("assistant")]
     if before:
         usage = _sum([*before, usage])
-    return Completion(
-        messages[0],
-        reason,
-        raw_reason,
-        usage,
-        model,
-        id_,
-        alternatives=tuple(messages[1:]),
-        raw=raw,
-        provider=provider,
-        resumed=resumed,
-    )
+    others = tuple(messages[1:])
+    return Completion(messages[0], reason, raw_reason, usage, model, id_, others, raw, provider, resumed=resumed)
 
 
 def _sum(parts: list[Usage | None]) -> Usage | None:

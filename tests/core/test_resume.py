@@ -209,6 +209,21 @@ def test_an_interruption_after_a_restart_leaves_what_came_since(colour: Colour):
     assert (caught.value.partial.text, caught.value.partial.resumed) == ("uno ", 1)
 
 
+def test_an_echoed_key_is_in_no_event(colour: Colour):
+    keys = {"a": "sk-secret-of-the-first-0123456789", "b": "sk-secret-of-the-second-0123456789"}
+    echoed = [f'data: {{"error": {{"message": "bad {key}", "code": "server_error"}}}}\n\n'.encode() for key in keys.values()]
+    client = colour.scripted(
+        each(a=[cut("one ", end=(echoed[0],))], b=[cut("two ", end=(echoed[1],))]),
+        [openai(key, model=name, name=name) for name, key in keys.items()],
+        retries=1,
+    )
+    seen: list[Any] = []
+    with pytest.raises(StreamInterrupted) as caught, client.stream("q", resume="continue") as stream:
+        seen.extend(stream)
+    told = f"{seen}{caught.value}{caught.value.__dict__}{caught.value.__cause__}{caught.value.partial.attempts}"
+    assert not any(key in told for key in keys.values())
+
+
 def test_what_nothing_can_mend_is_not_resumed(colour: Colour):
     never = b'data: {"error": {"message": "no", "type": "invalid_request_error", "code": "content_policy_violation"}}\n\n'
     client = colour.scripted(each(a=[cut("one ", end=(never,))], b=[]), instances("a", "b"), resume="restart")
