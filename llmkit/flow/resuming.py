@@ -9,7 +9,7 @@ resumes the stream, after a :class:`~llmkit.values.events.StreamResumed`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -22,10 +22,10 @@ from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.flow.stream import OpenStream, close_stream, interrupted, open_on, read_stream
 from llmkit.policy.routes import Lease
+from llmkit.values.calls import Resume
 from llmkit.values.completion import Completion, Timing
-from llmkit.values.events import Event, StreamResumed
+from llmkit.values.events import Event, StreamResumed, UsageReported
 from llmkit.values.messages import Reasoning, Text
-from llmkit.wire.fold import fold
 
 
 class _Left(BaseException):
@@ -50,7 +50,8 @@ class Past:
         if part is None:
             return
         fields = vars(completion)
-        last = Completion(completion.message, usage=fold(events).usage, model=completion.model, raw=completion.raw)
+        usage = next((event.usage for event in reversed(events) if type(event) is UsageReported), None)
+        last = Completion(completion.message, usage=usage, model=completion.model, raw=completion.raw)
         vars(last).pop("cost")
         vars(last)["_pricer"] = fields["_pricer"]
         fields["_pricer"] = lambda answer: None if part.cost is None or last.cost is None else part.cost + last.cost
@@ -91,7 +92,6 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
     failure.instance = failure.instance or lease.route.name
     part = stream.completion(runtime.now())
     after = part.text if stream.call.resume == "continue" and _can_go_on(stream, part) else None
-
     reason = failure
     if not stream.left:
         try:
@@ -111,19 +111,24 @@ async def _resume(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamResu
     raise interrupted(kit, stream, reason)
 
 
-def _again(kit: Kit, stream: OpenStream, after: str | None) -> Any:
+def _again(kit: Kit, stream: OpenStream, after: str | None) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
     """A try to open an interrupted stream again."""
+
+    async def going_on(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
+        return await open_on(kit, trail, lease, after)
+
+    opening: Any = going_on
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        _, opening = budgeted(kit, kit.budgets, stream.trail.call, going_on)
 
     async def attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
         if stream.left:
             raise _Left
-        return await open_on(kit, trail, lease, after)
+        return await opening(kit, trail, lease)  # type: ignore[no-any-return]
 
-    if kit.budgets is None:
-        return attempt
-    from llmkit.flow.budgeted import budgeted
-
-    return budgeted(kit, kit.budgets, stream.trail.call, attempt)[1]
+    return attempt
 
 
 def _can_go_on(stream: OpenStream, part: Completion) -> bool:
@@ -137,7 +142,7 @@ def _can_go_on(stream: OpenStream, part: Completion) -> bool:
     return all([type(piece) in (Text, Reasoning) for piece in content]) and type(content[-1]) is Text
 
 
-def _go_on(stream: OpenStream, opened: OpenStream, part: Completion, how: Any, failure: LLMError) -> StreamResumed:
+def _go_on(stream: OpenStream, opened: OpenStream, part: Completion, how: Resume, failure: LLMError) -> StreamResumed:
     """Put a stream that was opened in the place of one that was interrupted; its reader notices nothing but the event."""
     event = StreamResumed(how, opened.lease.route.name, failure)
     before: list[Event] = [] if stream.past is None else stream.past.events
