@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
-from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
+from llmkit.arguments import breaker_settings, listed, make_resume, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
@@ -90,6 +90,7 @@ class Core:
         default_model: str | None,
         hedge: HedgeLike | None,
         cache: Any,
+        resume: Any,
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
         models: Iterable[ModelInfo] = (),
@@ -114,6 +115,7 @@ class Core:
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
         self.hedge = make_hedge(hedge)
+        self.resume = make_resume(resume)
         self._hedging: Hedging | None = None
         if proxy is not None:
             of_type("proxy", proxy, str)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, make_resume, positive, whole
 from llmkit.assembly import Core
 from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import ConfigError, InvalidRequestError, shown
@@ -17,7 +17,7 @@ from llmkit.observe.books import Books
 from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import Value, blank, trusted
-from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall, Resume
 from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
@@ -91,6 +91,9 @@ class Face(AboutModels, Books):
     :param cache: None (default) for no cache of answers; ``memory``; a second level behind memory: ``sqlite:///path``,
         ``redis://host``, a name that a plugin registered, an object with the methods of :class:`~llmkit.cache.store.Cache`;
         :class:`~llmkit.CacheSettings` or a mapping of its fields; a :class:`~llmkit.SemanticCache`.
+    :param resume: whether a stream that breaks after it has begun goes on, on another instance where one can serve it: ``restart``
+        begins the answer anew, ``continue`` goes on where it stopped; a :class:`~llmkit.values.events.StreamResumed` says so among
+        its events. Default None: it ends in :class:`~llmkit.StreamInterrupted`.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
     :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
@@ -135,6 +138,7 @@ class Face(AboutModels, Books):
         default_model: str | None = None,
         hedge: HedgeLike | None = None,
         cache: Any = None,
+        resume: Resume | Literal[False] | None = None,
         plugins: Iterable[Any] | None = None,
         models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
@@ -174,6 +178,7 @@ class Face(AboutModels, Books):
             default_model=default_model,
             hedge=hedge,
             cache=cache,
+            resume=resume,
             plugins=plugins,
             environ=environ,
             budget=budget,
@@ -194,6 +199,7 @@ class Face(AboutModels, Books):
             "timeouts": core.timeouts,
             "on_unsupported": core.on_unsupported,
             "hedge": core.hedge,
+            "resume": core.resume,
             "plan": core.plan,
         }
 
@@ -349,6 +355,7 @@ class Face(AboutModels, Books):
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
             hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
+            resume=core.resume if get("resume") is None else make_resume(get("resume")),
             plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
 

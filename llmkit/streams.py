@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from llmkit.finish import drain, finish
-from llmkit.flow.cached_stream import Opened, close_cached, open_cached, read_cached
+from llmkit.flow.fallback import close_opened, open_with_fallback, read_opened
 from llmkit.flow.kit import Kit
+from llmkit.flow.stream import OpenStream
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import Event
+
+if TYPE_CHECKING:
+    from llmkit.flow.cached_stream import Opened
 
 
 class _StreamFace:
@@ -44,8 +49,8 @@ class Stream(_StreamFace):
 
     def _open(self) -> Iterator[Event]:
         if self._events is None:
-            self._opened = finish(open_cached(self._kit, self._call))
-            self._events = _one_by_one(drain(read_cached(self._kit, self._opened)))
+            self._opened = finish(_open(self._kit, self._call))
+            self._events = _one_by_one(drain(_read(self._kit, self._opened)))
         return self._events
 
     def __enter__(self) -> Stream:
@@ -83,7 +88,7 @@ class Stream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
-            finish(close_cached(self._kit, self._opened))
+            finish(_close(self._kit, self._opened))
         if self._events is not None:
             with contextlib.suppress(ValueError):  # another thread is in it, and ends by itself now
                 self._events.close()  # type: ignore[attr-defined]
@@ -100,8 +105,8 @@ class AsyncStream(_StreamFace):
 
     async def _open(self) -> AsyncGenerator[Event, None]:
         if self._events is None:
-            self._opened = await open_cached(self._kit, self._call)
-            self._events = _one_by_one_async(read_cached(self._kit, self._opened))
+            self._opened = await _open(self._kit, self._call)
+            self._events = _one_by_one_async(_read(self._kit, self._opened))
         return self._events
 
     async def __aenter__(self) -> AsyncStream:
@@ -143,7 +148,7 @@ class AsyncStream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
-            await close_cached(self._kit, self._opened)
+            await _close(self._kit, self._opened)
         if self._events is not None and not getattr(self._events, "ag_running", False):  # else a task is in it
             await self._events.aclose()
 
@@ -164,6 +169,31 @@ async def _one_by_one_async(pieces: AsyncGenerator[list[Event], None]) -> AsyncG
                 yield event
     finally:
         await pieces.aclose()
+
+
+async def _open(kit: Kit, call: ChatCall) -> Opened:
+    if kit.cache is None:
+        return await open_with_fallback(kit, call)
+    from llmkit.flow.cached_stream import open_cached
+
+    return await open_cached(kit, call)
+
+
+def _read(kit: Kit, opened: Opened) -> AsyncGenerator[list[Event], None]:
+    if isinstance(opened, OpenStream):
+        return read_opened(kit, opened)
+    from llmkit.flow.cached_stream import read_cached
+
+    return read_cached(kit, opened)
+
+
+async def _close(kit: Kit, opened: Opened) -> None:
+    if isinstance(opened, OpenStream):
+        await close_opened(kit, opened)
+        return
+    from llmkit.flow.cached_stream import close_cached
+
+    await close_cached(kit, opened)
 
 
 def _whole(stream: Opened, kit: Kit) -> Completion:

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+import attrs
+
 from llmkit.errors import LLMError
 from llmkit.provider import Provider, StreamDecoder
 from llmkit.values.calls import ChatCall, CountCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, ModelInfo, ModelList
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
+from llmkit.values.messages import Message
 from llmkit.values.options import Options
 from llmkit.values.secret import Secret
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -34,6 +37,10 @@ family from 5 on. https://platform.claude.com/docs/en/about-claude/models/migrat
 
 NO_EFFORT = re.compile(r"claude-(?:[23]|instant|(?:opus-4(?:-[01])?|sonnet-4(?:-[05])?|haiku-4(?:-5)?)(?:[-@](?:\d{8}|latest))?$)")
 """Models without ``effort``: https://platform.claude.com/docs/en/build-with-claude/effort"""
+
+PREFILL = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[015])?(?:[-@](?:\d{8}|latest))?$)")
+"""Models that continue an assistant's message at the end; Claude 4.6 and later refuse one with a 400.
+https://platform.claude.com/docs/en/about-claude/models/whats-new-claude-4-6#prefill-removal"""
 
 DEFAULT_MAX_TOKENS = 4096
 """``max_tokens`` is required, so it is sent where the caller gives none. Every model can write this much."""
@@ -124,6 +131,14 @@ class Anthropic(Provider):
             body["max_tokens"] = _default_max_tokens(instance.model, body)
         headers = {"Content-Type": "application/json", **_headers(instance)}
         return HttpRequest("POST", f"{self.root(instance)}/{path}", headers, dump_json(body))
+
+    def continued(self, call: ChatCall, instance: Instance, text: str) -> ChatCall:
+        """An older model continues ``text`` itself, unless it ends in white space or the model is to think (both are a 400:
+        https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response). Others are asked to.
+        """
+        if not PREFILL.match(instance.model) or text[-1:].isspace() or "thinking" in (call.options.extra or {}):
+            return super().continued(call, instance, text)
+        return attrs.evolve(call, messages=(*call.messages, Message.assistant(text)))
 
     def encode_models(self, call: ModelsCall, instance: Instance) -> HttpRequest:
         """``GET /v1/models``, a thousand to a page: https://platform.claude.com/docs/en/api/models-list"""

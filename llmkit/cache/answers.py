@@ -96,7 +96,9 @@ class AnswerCache:
 
     def worth(self, answer: Any, entry: Entry) -> bool:
         """Whether to keep it beyond the calls that wait for it now."""
-        whole = not isinstance(answer, Completion) or (answer.finish_reason in KEPT and answer.fallback is None)
+        whole = not isinstance(answer, Completion) or (
+            answer.finish_reason in KEPT and answer.fallback is None and not answer.resumed
+        )
         return whole and entry.size <= self.settings.max_entry_bytes
 
     def stats(self) -> CacheStats:

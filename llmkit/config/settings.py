@@ -112,6 +112,8 @@ class Settings:
     """``error``, ``warn`` or ``drop``."""
     hedge: Hedge | None = None
     """When late calls are doubled; None for never."""
+    resume: str | None = None
+    """``restart`` or ``continue``: how streams that break go on; None for not at all."""
     plugins: tuple[str, ...] | None = None
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None

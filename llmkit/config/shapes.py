@@ -31,6 +31,7 @@ from llmkit.config.settings import (
 from llmkit.errors import ConfigError, LLMError
 from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
+from llmkit.values.calls import RESUME
 from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import LIMITS, Instance, Task, Timeouts, check_url
 
@@ -70,6 +71,7 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "verify": checks.FLAG_OR_TEXT,
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
     "hedge": checks.HEDGE,
+    "resume": checks.one_of(*RESUME),
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
     "budget": checks.TABLE_OR_TABLES,

@@ -13,9 +13,9 @@ import attrs
 from llmkit.cache.entries import Entry
 from llmkit.cache.flights import Flight
 from llmkit.flow.cached import boarded, failed, keep, looked, recalled, served
-from llmkit.flow.fallback import open_with_fallback
+from llmkit.flow.fallback import close_opened, open_with_fallback, read_opened
 from llmkit.flow.kit import Kit
-from llmkit.flow.stream import OpenStream, close_stream, read_stream
+from llmkit.flow.stream import OpenStream
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Attempt, Completion
 from llmkit.values.events import Event
@@ -81,7 +81,7 @@ Opened = Union[OpenStream, Replay, Recorded]
 
 
 async def open_cached(kit: Kit, call: ChatCall) -> Opened:
-    """A kept answer to replay, or a stream that has been opened as :func:`~llmkit.flow.stream.open_stream` does.
+    """A kept answer to replay, or a stream that has been opened as :func:`~llmkit.flow.fallback.open_with_fallback` does.
 
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
@@ -121,7 +121,7 @@ def read_cached(kit: Kit, opened: Opened) -> AsyncGenerator[list[Event], None]:
     """
     if isinstance(opened, Recorded):
         return _record(kit, opened)
-    return _events(opened) if isinstance(opened, Replay) else read_stream(kit, opened)
+    return _events(opened) if isinstance(opened, Replay) else read_opened(kit, opened)
 
 
 async def _events(replay: Replay) -> AsyncGenerator[list[Event], None]:
@@ -133,7 +133,7 @@ async def _events(replay: Replay) -> AsyncGenerator[list[Event], None]:
 
 
 async def _record(kit: Kit, recorded: Recorded) -> AsyncGenerator[list[Event], None]:
-    pieces = read_stream(kit, recorded.stream)
+    pieces = read_opened(kit, recorded.stream)
     try:
         async for events in pieces:
             recorded.flight.until = kit.runtime.now() + DAWDLING
@@ -155,11 +155,11 @@ async def close_cached(kit: Kit, opened: Opened) -> None:
         opened.closed = True
     elif isinstance(opened, Recorded):
         try:
-            await close_stream(kit, opened.stream)
+            await close_opened(kit, opened.stream)
         finally:
             await _unled(kit, opened)
     else:
-        await close_stream(kit, opened)
+        await close_opened(kit, opened)
 
 
 async def _unled(kit: Kit, recorded: Recorded) -> None:

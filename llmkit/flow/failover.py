@@ -15,15 +15,20 @@ from llmkit.policy.routes import Lease
 T = TypeVar("T")
 
 
-async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease], Awaitable[T]]) -> T:
+async def failover(
+    kit: Kit,
+    trail: Trail,
+    attempt: Callable[[Kit, Trail, Lease], Awaitable[T]],
+    failed: Lease | None = None,
+    failure: LLMError | None = None,
+    pause: float = 0.0,
+) -> T:
     """Attempt until one try works. A try that works keeps its lease, or releases it itself.
 
+    :param failed: the lease of a try that has failed already, ``failure`` why, ``pause`` how long was waited since.
     :raises LLMError: the last error as it was, or :class:`~llmkit.errors.AllInstancesFailed` where several instances failed.
     """
     call, runtime, hooks = trail.call, kit.runtime, kit.hooks
-    failure: LLMError | None = None
-    failed: Lease | None = None
-    pause = 0.0
     while True:
         found = kit.router.admit(call, trail.tried, runtime.now(), runtime.waiter)
         if type(found) is Lease:

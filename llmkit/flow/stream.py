@@ -34,6 +34,7 @@ from llmkit.wire.http import HttpReply
 from llmkit.wire.redact import without_secret
 
 if TYPE_CHECKING:
+    from llmkit.flow.resuming import Past
     from llmkit.policy.budgets import Hold
 
 LINGER = 5.0
@@ -63,6 +64,10 @@ class OpenStream:
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
+    left: bool = False
+    """Whether its reader has closed it."""
+    past: Past | None = None
+    """What it had brought before it was interrupted."""
 
     @property
     def instance(self) -> str:
@@ -76,9 +81,12 @@ class OpenStream:
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""
-        completion = fold(self.events, self.lease.route.instance.provider)
+        past = self.past
+        completion = fold(self.events if past is None else past.events + self.events, self.lease.route.instance.provider)
         stamp(completion, self.lease.route, self.trail, now, self.headers, self.first_event)
         finished(self.call, completion, self.dropped)
+        if past is not None:
+            past.complete(completion, self.events)
         return completion
 
 
@@ -88,7 +96,7 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
     asked: Call[Any] = call
-    attempt: Any = _attempt
+    attempt: Any = open_on
     if kit.budgets is not None:
         from llmkit.flow.budgeted import budgeted
 
@@ -107,9 +115,13 @@ def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitab
     return hedging(hedge, attempt, close_stream)
 
 
-async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
+async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None) -> OpenStream:
+    """One try to open a stream.
+
+    :param after: what its answer has brought already, and is to go on after.
+    """
     runtime, route = kit.runtime, lease.route
-    call, request, dropped = prepared(kit, trail.call, lease)
+    call, request, dropped = prepared(kit, trail.call, lease, after)
     assert isinstance(call, ChatCall)
     if request.body is not None and len(request.body) > LONG:
         from llmkit.flow.fitting import fits
@@ -178,6 +190,7 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event
     """The events of an open stream, from its first: those that came together, together.
 
     :raises StreamInterrupted: if it breaks after content was delivered.
+    :raises LLMError: why it broke, where it may be resumed: see :mod:`llmkit.flow.resuming`.
     """
     hook = kit.hooks.stream_event
     events = list(stream.events)
@@ -197,7 +210,7 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event
     finally:
         await close_stream(kit, stream, failure)
     if failure is not None:
-        raise _interrupted(kit, stream, failure)
+        raise failure if stream.call.resume is not None else interrupted(kit, stream, failure)
 
 
 async def _more(kit: Kit, stream: OpenStream) -> list[Event]:
@@ -292,7 +305,8 @@ def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: 
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
 
 
-def _interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:
+def interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:
+    """The error for a stream that ends before its end, told to the hooks."""
     error = StreamInterrupted(
         f"the stream broke after it had begun: {failure.message}",
         provider=stream.lease.route.instance.provider,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from llmkit.values.calls import CacheUse, OnUnsupported
+from llmkit.values.calls import CacheUse, OnUnsupported, Resume
 from llmkit.values.fallbacks import FallbackLike
 from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
@@ -72,6 +72,9 @@ class GenerateOptions(TypedDict, total=False):
     cache: CacheUse
     """None or True: as the client does; False: not at all; ``refresh``: a new answer, which is kept; a number: an answer of at most
     so many seconds, kept for so long. Means nothing where the client has no cache."""
+    resume: Resume | Literal[False] | None
+    """Whether a stream that breaks after it has begun goes on: ``"restart"`` begins the answer anew, ``"continue"`` goes on where
+    it stopped; False for never. Default: the client's. Whole answers need no such thing."""
     tags: Sequence[str]
     """Words of your own, for hooks and books."""
     extra: Mapping[str, Any] | None

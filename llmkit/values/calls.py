@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
 """What to do with a parameter that the vendor does not have."""
+Resume = Literal["restart", "continue"]
+"""How a stream that broke after it had begun goes on: see :class:`~llmkit.values.events.StreamResumed`."""
+RESUME = ("restart", "continue")
 CATEGORIES = ("fast", "balanced", "quality")
 """The vocabulary of :attr:`llmkit.ModelInfo.category`: the small, the middle and the large models of each family."""
 MODEL_WORDS = (*CATEGORIES, "cheapest", "fastest")
@@ -98,6 +101,8 @@ class ChatCall(Call[Completion]):
     on_unsupported: OnUnsupported = "error"
     plan: FallbackPlan | None = None
     """What to do when nothing that could serve the call has served it; None for nothing."""
+    resume: Resume | None = None
+    """Whether and how its stream goes on after an interruption."""
 
     @property
     def streamed(self) -> bool:

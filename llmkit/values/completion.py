@@ -106,6 +106,8 @@ class Completion(Value):
     fallback: str | None = None
     """Which step of ``fallback``, ``context_fallbacks`` or ``refusal_fallbacks`` this answer comes from, such as
     ``degrade: model openai/gpt-4o-mini, max_tokens 200, tools dropped``; None for the call's own models and ``fallbacks``."""
+    resumed: int = 0
+    """How often the stream broke and went on, where ``resume`` asked for it."""
 
     @property
     def text(self) -> str:

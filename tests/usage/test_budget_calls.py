@@ -19,6 +19,7 @@ from llmkit import (
     LLMError,
     Request,
     ServerError,
+    StreamInterrupted,
 )
 from llmkit.errors import RequestTimeout
 from llmkit.flow.budgeted import estimate
@@ -84,6 +85,25 @@ def test_what_failed_is_given_back_unless_it_may_be_billed(colour: Colour, reply
     with pytest.raises(error):
         client.generate("q", max_tokens=100)
     assert (used(client) > 100) is stands
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_what_resumes_a_stream_is_within_the_budget(colour: Colour, room: bool):
+    """The interrupted try told nothing, so its estimate stands; the next one is not sent where the rest does not suffice."""
+    replies = one_after_another(chunks("one ", end=()), chunks("two"))
+    client = colour.scripted(replies, [openai(), openai(model="n")], budget=Budget(tokens=500 if room else 150))
+    stream = client.stream("q", max_tokens=100, resume="continue")
+    if room:
+        with stream:
+            assert "".join(event.text for event in stream) == "one two"
+        assert 100 + EACH < used(client) < 120
+    else:
+        with pytest.raises(StreamInterrupted) as caught, stream:
+            list(stream)
+        assert isinstance(caught.value.__cause__, (BudgetExceededError, AllInstancesFailed))
+        assert "budget" in caught.value.message
+        assert 100 < used(client) < 120
+    assert len(sent(client)) == (2 if room else 1)
 
 
 def test_interrupted_streams_are_settled(colour: Colour):
