@@ -22,6 +22,7 @@ from llmkit.observe.ledger import Ledger
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import allowance, meter
+from llmkit.policy.checks import Checks
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
@@ -76,6 +77,7 @@ class Core:
         on_unsupported: OnUnsupported,
         default_model: str | None,
         hedge: HedgeLike | None,
+        checks: tuple[float | None, int],
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
     ) -> None:
@@ -96,6 +98,12 @@ class Core:
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
         self.hedge = make_hedge(hedge)
         self._hedging: Hedging | None = None
+        interval, threshold = checks
+        self.checks = Checks(
+            None if interval is None else positive("health_interval", interval),
+            whole("failure_threshold", threshold),
+            self._rng.random,
+        )
         if proxy is not None:
             of_type("proxy", proxy, str)
         if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
@@ -111,7 +119,7 @@ class Core:
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
         self.ledger = Ledger()
         self.router = Router(
-            self._strategy(strategy),
+            self.strategy_named(strategy),
             listed("tasks", tasks, Task),
             whole("max_pending", max_pending),
             allowance(**limits),
@@ -127,7 +135,16 @@ class Core:
     def kit(self, runtime: Runtime) -> Kit:
         """What the flows of one face work with."""
         return Kit(
-            runtime, self.router, self.policy, self.hooks, self.ledger, self.unavailable, self.max_wait, hedging=self.hedging
+            runtime,
+            self.router,
+            self.policy,
+            self.hooks,
+            self.ledger,
+            self.unavailable,
+            self.max_wait,
+            hedging=self.hedging,
+            checks=self.checks,
+            watched=self.checks.interval is not None,
         )
 
     def hedging(self) -> Hedging:
@@ -272,7 +289,11 @@ class Core:
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
+    def strategy_named(self, chosen: str | AnyStrategy) -> AnyStrategy:
+        """A strategy from its name, or the object itself.
+
+        :raises ConfigError: if there is no such strategy.
+        """
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
 
@@ -281,7 +302,7 @@ class Core:
 
         :raises ConfigError: if there is no such strategy.
         """
-        self.router.strategy = self._strategy(chosen)
+        self.router.strategy = self.strategy_named(chosen)
 
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
@@ -289,6 +310,7 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self._hedging = None
+        self.checks.reset()
         self.ledger.reset_lock()
 
 

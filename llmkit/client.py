@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from llmkit.runtime import Runtime
     from llmkit.streams import Stream
     from llmkit.values.arguments import GenerateOptions
+    from llmkit.values.health import ClientHealth
 
 
 class Client(Face):  # noqa: D101 (the base documents it)
@@ -131,6 +132,19 @@ class Client(Face):  # noqa: D101 (the base documents it)
 
         call = partial(self._models_call, timeout=timeout)
         return finish(list_models(self._kit, self._core.model_sources(source), call))
+
+    def health(self, probe: bool = False) -> ClientHealth:
+        """The state of every instance: whether it can take calls, and if not, why and until when.
+
+        :param probe: asks each instance that is switched on, all at once and for five seconds at most, for its list of models: the
+            cheapest call that there is. Keys that rest, and limits, are respected. What comes of it counts as for a call.
+        :raises ClientClosedError: if the client is closed meanwhile.
+        """
+        if not probe:
+            return self._health()
+        from llmkit.flow.health import probed_together
+
+        return self._health(finish(probed_together(self._kit, self._enabled())))
 
     def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.

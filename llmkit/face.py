@@ -12,10 +12,10 @@ import attrs
 from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
 from llmkit.assembly import Core
 from llmkit.errors import InvalidRequestError, shown
+from llmkit.observe.health import AboutHealth
 from llmkit.observe.ledger import InstanceUsage, table
-from llmkit.policy.keys import KeyState
 from llmkit.policy.strategies import AnyStrategy
-from llmkit.values.base import Value, blank, trusted
+from llmkit.values.base import blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
@@ -31,19 +31,7 @@ if TYPE_CHECKING:
 Self = TypeVar("Self", bound="Face")
 
 
-@attrs.frozen(eq=False, repr=False)
-class InstanceHealth(Value):
-    """An instance's state as data."""
-
-    name: str
-    enabled: bool
-    in_flight: int
-    latency: float | None
-    """Decaying average in seconds; None before the first answer."""
-    keys: tuple[KeyState, ...]
-
-
-class Face:
+class Face(AboutHealth):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -74,6 +62,10 @@ class Face:
     :param default_model: the model of calls that name none.
     :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
         never.
+    :param health_interval: seconds after which every instance is asked in the background whether it answers, by its list of models.
+        Default None: never.
+    :param failure_threshold: such questions in a row without an answer, after which an instance gets no calls until it answers
+        again. Default 3.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
@@ -110,6 +102,8 @@ class Face:
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
         hedge: HedgeLike | None = None,
+        health_interval: float | None = None,
+        failure_threshold: int = 3,
         plugins: Iterable[Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -143,6 +137,7 @@ class Face:
             on_unsupported=on_unsupported,
             default_model=default_model,
             hedge=hedge,
+            checks=(health_interval, failure_threshold),
             plugins=plugins,
             environ=environ,
         )
@@ -270,15 +265,6 @@ class Face:
         :raises ConfigError: if there is no strategy of that name.
         """
         self._core.set_strategy(strategy)
-
-    def health(self) -> tuple[InstanceHealth, ...]:
-        """Every instance's state: who rests, why, and how long."""
-        keys = self._core.router.key_states(self._runtime.now())
-        return tuple(
-            InstanceHealth(route.name, route.enabled, route.in_flight, route.latency, keys[route.name])
-            for route in self._core.router.routes()
-            if route.name in keys
-        )
 
     # ------------------------------------------------------------------------------------------- books
 

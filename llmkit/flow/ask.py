@@ -29,6 +29,8 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     :param trail: where to write down its tries, for whoever wants to see them however it ends.
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
+    if kit.watched:
+        watch(kit)
     trail = trail or Trail(call, kit.runtime.now())
     try:
         answer: R = await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
@@ -38,6 +40,13 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     if kit.hooks.answer:
         kit.hooks.answer(call=call, answer=answer)
     return answer
+
+
+def watch(kit: Kit) -> None:
+    """See that the health checks run in the background."""
+    from llmkit.flow.health import begin  # few clients have them
+
+    begin(kit)
 
 
 def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
-from llmkit.flow.ask import finished, tell_error
+from llmkit.flow.ask import finished, tell_error, watch
 from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -71,6 +71,8 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
 
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
+    if kit.watched:
+        watch(kit)
     trail = Trail(call, kit.runtime.now())
     try:
         return await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
