@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError
 from llmkit.policy.breaker import CLOSED
 from llmkit.policy.keys import Key
 from llmkit.policy.limits import Limiter
 from llmkit.policy.routes import Route
-from llmkit.values.health import BreakerState, ClientHealth, InstanceHealth, KeyState, LimiterState, Probe
+from llmkit.values.health import BreakerState, ClientHealth, InstanceHealth, KeyState, LimiterState, Probe, Status
 
 OUT = (AuthenticationError, PermissionDeniedError, QuotaExceededError)
 """Reasons for which a key is out, not merely cooling."""
-Cause = tuple[str, "float | None", "str | None"]
+Cause = tuple[Status, "float | None", "str | None"]
 """Status, seconds left, reason."""
 
 
@@ -81,7 +82,7 @@ def _room(route: Route, now: float) -> Cause:
     return "healthy", 0.0, None
 
 
-def _resting(key: Key) -> str:
+def _resting(key: Key) -> Literal["out", "cooling"]:
     return "out" if isinstance(key.resting, OUT) else "cooling"
 
 

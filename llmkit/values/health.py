@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
 from llmkit.errors import LLMError
 from llmkit.values.base import Value
 
-STATUSES = ("healthy", "limited", "full", "cooling", "out", "broken", "unhealthy", "disabled")
+Status = Literal["healthy", "limited", "full", "cooling", "out", "broken", "unhealthy", "disabled"]
 """What an instance can be; see :attr:`InstanceHealth.status`."""
 
 
@@ -91,7 +91,7 @@ class InstanceHealth(Value):
     latency: float | None
     """Decaying average in seconds; None before the first answer."""
     keys: tuple[KeyState, ...]
-    status: str = "healthy"
+    status: Status = "healthy"
     """``healthy``; ``limited`` or ``full``, where limits on requests and tokens, or on calls in flight, leave no room; ``cooling``
     or ``out``, where every key rests, the first of them to come back after a rate limit, or after a refusal; ``broken``, where the
     circuit breaker is open; ``unhealthy``, where the health checks failed; ``disabled``."""
