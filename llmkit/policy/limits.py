@@ -129,7 +129,7 @@ class Window:
         """Hold what was saved ``now`` instead of what it holds."""
         self._entries = deque(Entry(now + left - self._span, now + left, amount) for left, amount in saved)
         self.used = sum(entry.amount for entry in self._entries)
-        self.drained = now + self.used * self._pace
+        self.drained = now + self.used * self._pace if self.used else 0.0
 
 
 class Told:
