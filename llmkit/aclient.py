@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llmkit.streams import AsyncStream
     from llmkit.values.arguments import GenerateOptions
     from llmkit.values.calls import CacheUse
+    from llmkit.values.health import ClientHealth
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.options import ToolLike
     from llmkit.values.tickets import Ticket
@@ -167,6 +168,19 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         given = {"system": system, "tools": tools, "instance": instance, "timeout": timeout}
         call, rules = self._count_call(prompt, model, exact, given)
         return await flow(self._kit, call, rules, self._core.tokenizers, exact)
+
+    async def health(self, probe: bool = False) -> ClientHealth:
+        """The state of every instance: whether it can take calls, and if not, why and until when.
+
+        :param probe: asks each instance that is switched on, all at once and for five seconds at most, for its list of models: the
+            cheapest call that there is. Keys that rest, and limits, are respected. What comes of it counts as for a call.
+        :raises ClientClosedError: if the client is closed meanwhile.
+        """
+        if not probe:
+            return self._health()
+        from llmkit.flow.health import probed_together
+
+        return self._health(await probed_together(self._kit, self._enabled()))
 
     async def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.

@@ -23,6 +23,7 @@ from llmkit.observe.ledger import Ledger, Price, PriceOf
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import allowance, meter
+from llmkit.policy.checks import Checks
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
@@ -91,6 +92,7 @@ class Core:
         hedge: HedgeLike | None,
         cache: Any,
         resume: Any,
+        checks: tuple[float | None, int],
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
         models: Iterable[ModelInfo] = (),
@@ -117,6 +119,12 @@ class Core:
         self.hedge = make_hedge(hedge)
         self.resume = make_resume(resume)
         self._hedging: Hedging | None = None
+        interval, threshold = checks
+        self.checks = Checks(
+            None if interval is None else positive("health_interval", interval),
+            whole("failure_threshold", threshold),
+            self._rng.random,
+        )
         if proxy is not None:
             of_type("proxy", proxy, str)
         if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
@@ -135,7 +143,7 @@ class Core:
         self._catalog_read = False
         self.ledger = Ledger(price_list(self._own_models))
         self.router = Router(
-            self._strategy(strategy),
+            self.strategy_named(strategy),
             listed("tasks", tasks, Task),
             whole("max_pending", max_pending),
             allowance(**limits),
@@ -174,6 +182,8 @@ class Core:
             budgets=self.budgets,
             cache=self.cache,
             hedging=self.hedging,
+            checks=self.checks,
+            watched=self.checks.interval is not None,
         )
 
     def hedging(self) -> Hedging:
@@ -459,7 +469,11 @@ class Core:
 
         return make_cache(chosen, self.router, self.hooks.registered["caches"])
 
-    def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
+    def strategy_named(self, chosen: str | AnyStrategy) -> AnyStrategy:
+        """A strategy from its name, or the object itself.
+
+        :raises ConfigError: if there is no such strategy.
+        """
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
 
@@ -468,7 +482,7 @@ class Core:
 
         :raises ConfigError: if there is no such strategy.
         """
-        strategy = self._strategy(chosen)
+        strategy = self.strategy_named(chosen)
         if goes_by_facts(strategy):
             self._read_catalog()
         self.router.strategy = strategy
@@ -484,6 +498,7 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self._hedging = None
+        self.checks.reset()
         self.ledger.reset_lock()
         if self.budgets is not None:
             self.budgets.reset_lock()

@@ -14,9 +14,9 @@ from llmkit.assembly import Core
 from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.observe.books import Books
-from llmkit.policy.keys import KeyState
+from llmkit.observe.health import AboutHealth
 from llmkit.policy.strategies import AnyStrategy
-from llmkit.values.base import Value, blank, trusted
+from llmkit.values.base import blank, trusted
 from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall, Resume
 from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
@@ -40,19 +40,7 @@ _PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
 Self = TypeVar("Self", bound="Face")
 
 
-@attrs.frozen(eq=False, repr=False)
-class InstanceHealth(Value):
-    """An instance's state as data."""
-
-    name: str
-    enabled: bool
-    in_flight: int
-    latency: float | None
-    """Decaying average in seconds; None before the first answer."""
-    keys: tuple[KeyState, ...]
-
-
-class Face(AboutModels, Books):
+class Face(AboutModels, AboutHealth, Books):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -94,6 +82,10 @@ class Face(AboutModels, Books):
     :param resume: whether a stream that breaks after it has begun goes on, on another instance where one can serve it: ``restart``
         begins the answer anew, ``continue`` goes on where it stopped; a :class:`~llmkit.values.events.StreamResumed` says so among
         its events. Default None: it ends in :class:`~llmkit.StreamInterrupted`.
+    :param health_interval: seconds after which every instance is asked in the background whether it answers, by its list of models.
+        Default None: never.
+    :param failure_threshold: such questions in a row without an answer, after which an instance gets no calls until it answers
+        again. Default 3.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
     :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
     :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
@@ -139,6 +131,8 @@ class Face(AboutModels, Books):
         hedge: HedgeLike | None = None,
         cache: Any = None,
         resume: Resume | Literal[False] | None = None,
+        health_interval: float | None = None,
+        failure_threshold: int = 3,
         plugins: Iterable[Any] | None = None,
         models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
@@ -179,6 +173,7 @@ class Face(AboutModels, Books):
             hedge=hedge,
             cache=cache,
             resume=resume,
+            checks=(health_interval, failure_threshold),
             plugins=plugins,
             environ=environ,
             budget=budget,
@@ -312,14 +307,6 @@ class Face(AboutModels, Books):
         """
         self._core.set_strategy(strategy)
 
-    def health(self) -> tuple[InstanceHealth, ...]:
-        """Every instance's state: who rests, why, and how long."""
-        keys = self._core.router.key_states(self._runtime.now())
-        return tuple(
-            InstanceHealth(route.name, route.enabled, route.in_flight, route.latency, keys[route.name])
-            for route in self._core.router.routes()
-            if route.name in keys
-        )
 
     # ------------------------------------------------------------------------------------------- calls as values
 

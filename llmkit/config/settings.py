@@ -114,6 +114,10 @@ class Settings:
     """When late calls are doubled; None for never."""
     resume: str | None = None
     """``restart`` or ``continue``: how streams that break go on; None for not at all."""
+    health_interval: float | None = None
+    """Seconds between two health checks of an instance; None for none."""
+    failure_threshold: int | None = None
+    """Checks that fail in a row after which an instance gets no calls. Default 3."""
     plugins: tuple[str, ...] | None = None
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None

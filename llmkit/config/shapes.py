@@ -72,6 +72,8 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
     "hedge": checks.HEDGE,
     "resume": checks.one_of(*RESUME),
+    "health_interval": checks.POSITIVE,
+    "failure_threshold": checks.AT_LEAST_ONE,
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
     "budget": checks.TABLE_OR_TABLES,
@@ -142,6 +144,8 @@ BALANCING: Mapping[str, checks.Kind] = {
     "failure_threshold": checks.AT_LEAST_ONE,
     "weights": checks.TABLES,
 }
+HEALTH = {"health_check_interval_secs": "health_interval", "failure_threshold": "failure_threshold"}
+"""Keys of load balancing for the client's settings."""
 EXECUTORS: Mapping[str, checks.Kind] = {"backends": checks.TABLES, "load_balancing": checks.TABLE}
 WEIGHT: Mapping[str, checks.Kind] = {"backend": checks.TEXT, "weight": checks.POSITIVE}
 LEVELS = {"trace": "debug", "warn": "warning"}
@@ -370,9 +374,11 @@ class Reader:
             backends.setdefault(str(backend.get("name")), []).extend(made)
         where = (*path, "load_balancing")
         balancing = read(self.problems, where, tables.get("load_balancing", {}), BALANCING)
-        for name in ("health_check_interval_secs", "failure_threshold"):
-            if name in balancing:
-                self.ignored.append(f"executors.load_balancing.{name}: this version of llmkit makes no health checks")
+        for name, setting in HEALTH.items():
+            if name in balancing and setting in fields:
+                self.problems.add((*where, name), f"expected one of it and settings.{setting}, which mean the same")
+            elif name in balancing:
+                fields[setting] = balancing[name]
         if "strategy" in balancing:
             if "strategy" in fields:
                 self.problems.add((*where, "strategy"), "expected one strategy; settings.strategy names one too")

@@ -34,6 +34,8 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     if kit.cache is not None and call.cache is not False:
         fresh = ask if trail is None else lambda kit, call: ask(kit, call, trail)
         return await kit.cache.flow(kit, call, fresh)  # type: ignore[no-any-return]
+    if kit.watched:
+        watch(kit)
     asked: Call[Any] = call
     attempt: Any = _attempt
     if kit.budgets is not None:
@@ -50,6 +52,13 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     if kit.hooks.answer:
         kit.hooks.answer(call=call, answer=answer)
     return answer
+
+
+def watch(kit: Kit) -> None:
+    """See that the health checks run in the background."""
+    from llmkit.flow.health import begin  # few clients have them
+
+    begin(kit)
 
 
 def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:

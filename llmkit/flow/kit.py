@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
     from llmkit.policy.budgets import Budgets
+    from llmkit.policy.checks import Checks
     from llmkit.policy.hedging import Hedging
     from llmkit.policy.router import Router
     from llmkit.runtime import Runtime
@@ -43,3 +44,7 @@ class Kit:
     tokenizers: Callable[[], Tokenizers] = attrs.field(kw_only=True)
     hedging: Callable[[], Hedging] = attrs.field(kw_only=True)
     """The client's account of doubled calls, made when the first call is hedged."""
+    checks: Checks = attrs.field(kw_only=True)
+    """The client's health checks."""
+    watched: bool = attrs.field(default=False, kw_only=True)
+    """Whether they run in the background."""

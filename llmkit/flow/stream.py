@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
-from llmkit.flow.ask import LONG, finished, tell_error
+from llmkit.flow.ask import LONG, finished, tell_error, watch
 from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -95,6 +95,8 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
 
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
+    if kit.watched:
+        watch(kit)
     asked: Call[Any] = call
     attempt: Any = open_on
     if kit.budgets is not None:
