@@ -268,3 +268,14 @@ def test_both_faces_check_together(vendor: Server):
     asyncio.run(main())
     sync.close()
     assert 5 <= vendor.probes <= 13
+
+
+def test_a_get_that_hangs_keeps_its_time(colour: Colour, server: FaultServer):
+    """aiohttp sends a GET again whose connection breaks; not one that llmkit itself has broken off."""
+    server.on("/v1/models", lambda wire: wire.hang(5))
+    client = colour.real([instance(server)], plugins=[], environ={}, retries=0)
+    began = time.monotonic()
+    with pytest.raises(LLMError, match=r"0\.3 s"):
+        client.list_models("a", timeout=0.3)
+    assert time.monotonic() - began < 1.0
+    assert server.count("/v1/models") == 1
