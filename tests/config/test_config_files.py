@@ -234,7 +234,8 @@ def test_the_requirements_backend_files_unmodified(parse, blocks):
     assert [instance.weight for instance in settings.instances] == [35, 35, 15, 15, 1]
     assert settings.strategy == "round_robin"
     assert settings.logging.level == "debug"
-    assert len(settings.ignored) == 3
+    assert (settings.health_interval, settings.failure_threshold) == (30, 3)
+    assert len(settings.ignored) == 1
 
 
 def test_variables_are_expanded_once_and_in_values_only(parse):
