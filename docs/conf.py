@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import llmkit
+
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "llmkit"
@@ -19,7 +21,8 @@ exclude_patterns = ["_build", "_ext"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-suppress_warnings: list[str] = []
+suppress_warnings = ["ref.python"]
+"""Short names in signatures that two modules have (``Price``, ``Group``); one that none has is still an error."""
 
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
@@ -39,7 +42,8 @@ nitpick_ignore_regex = [
     (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
     # What a signature shows by its short name.
-    (r"py:class", r"(.*\.)?(Self|Kit|OnUnsupported|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
+    (r"py:class", r"(.*\.)?(Self|Kit|OnUnsupported|CacheUse|Resume|AnyStrategy|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
+    (r"py:class", r"(.*\.)?(Breaker|RetryBudget|Limiter|Taken)"),
 ]
 
 
@@ -49,7 +53,11 @@ def find_name(app: Any, env: Any, node: Any, content: Any) -> Any:
         return None
     domain = env.get_domain("py")
     name = node["reftarget"].removeprefix("llmkit.")
-    targets = [full for full in domain.objects if full.startswith("llmkit.") and full.endswith(f".{name}")]
+    public = getattr(llmkit, name, None)
+    if hasattr(public, "__qualname__"):
+        targets = [f"{public.__module__}.{public.__qualname__}"]
+    else:
+        targets = [full for full in domain.objects if full.startswith("llmkit.") and full.endswith(f".{name}")]
     if len(targets) != 1:
         return None
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", targets[0], node, content)

@@ -127,7 +127,7 @@ class Route:
 @attrs.define(eq=False, repr=False)
 class Lease:
     """One call's hold on an instance and a key, until the answer or the stream has ended; given back with
-    :meth:`Router.release <llmkit.policy.router.Router.release>`."""
+    ``Router.release``."""
 
     route: Route
     key: Key
