@@ -491,6 +491,18 @@ def test_a_given_answer_reads_as_ever(colour: Colour):
 
 
 @pytest.mark.parametrize("how", ["restart", "continue"])
+def test_an_answer_that_was_resumed_is_not_kept(colour: Colour, how: str):
+    script = each(a=[cut("one "), chunks("whole")], b=[chunks("two")])
+    client = colour.scripted(script, instances("a", "b"), cache=True, resume=how)
+    answers = [read(client, temperature=0)[1] for _ in range(3)]
+    assert [(whole.text, whole.resumed, whole.cached) for whole in answers] == [
+        ("two" if how == "restart" else "one two", 1, False),
+        ("whole", 0, False),
+        ("whole", 0, True),
+    ]
+
+
+@pytest.mark.parametrize("how", ["restart", "continue"])
 def test_both_colours_send_the_same(how: str):
     logs = []
     for name in ("sync", "async"):
