@@ -318,3 +318,10 @@ def test_a_file_that_cannot_be_read(tmp_path, name):
         read_config(tmp_path / name)
     assert caught.value.__context__ is None
     assert len(caught.value.problems) == 1
+
+
+def test_health_checks_are_settings_too(parse):
+    settings = parse("[settings]\nhealth_interval = 30\nfailure_threshold = 5\n")
+    assert settings.to_kwargs() == {"health_interval": 30, "failure_threshold": 5}
+    with pytest.raises(ConfigError, match=r"load_balancing\.failure_threshold.*settings\.failure_threshold"):
+        parse("[settings]\nfailure_threshold = 5\n[executors.load_balancing]\nfailure_threshold = 3\n")
