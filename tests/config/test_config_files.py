@@ -349,3 +349,10 @@ text = "no"
     assert settings.to_kwargs()["fallback"] == settings.fallback
     file.write_text('[settings]\nfallback = ["queue", "reject"]', encoding="utf-8")
     assert read_config(file).fallback == (Queue(), Reject())
+
+
+def test_health_checks_are_settings_too(parse):
+    settings = parse("[settings]\nhealth_interval = 30\nfailure_threshold = 5\n")
+    assert settings.to_kwargs() == {"health_interval": 30, "failure_threshold": 5}
+    with pytest.raises(ConfigError, match=r"load_balancing\.failure_threshold.*settings\.failure_threshold"):
+        parse("[settings]\nfailure_threshold = 5\n[executors.load_balancing]\nfailure_threshold = 3\n")

@@ -54,7 +54,7 @@ def test_close_from_another_task() -> None:
                 await stream.close()
                 result = (await asyncio.wait_for(asyncio.gather(reader, return_exceptions=True), 2))[0]
             assert isinstance(result, StreamInterrupted)
-            assert client.health()[0].in_flight == 0
+            assert (await client.health())[0].in_flight == 0
 
     with Simulator(faults=["stall_mid:20"]) as simulator:
         asyncio.run(main())

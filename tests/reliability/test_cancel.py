@@ -45,11 +45,11 @@ def test_cancel_at_random_points(slow: Remote):
         async with AsyncClient(instances, plugins=[], environ={}, timeout=30) as client:
             for start in range(0, POINTS, 50):
                 await asyncio.gather(*[cancelled(client, bool(number % 2)) for number in range(start, start + 50)])
-            assert client.health()[0].in_flight == 0
+            assert (await client.health())[0].in_flight == 0
             assert await asyncio.to_thread(slow.idle, 0.5)
             texts = await asyncio.gather(*[one(client, bool(number % 2)) for number in range(64)])
             assert texts == [text] * 64
-            assert client.health()[0].in_flight == 0
+            assert (await client.health())[0].in_flight == 0
 
     slow.clear()
     asyncio.run(main())

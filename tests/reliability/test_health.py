@@ -279,3 +279,24 @@ def test_a_get_that_hangs_keeps_its_time(colour: Colour, server: FaultServer):
         client.list_models("a", timeout=0.3)
     assert time.monotonic() - began < 1.0
     assert server.count("/v1/models") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_begins_with_what_its_parent_knows(vendor: Server):
+    code = CODE + """
+client.add_instance(Instance("openai", "n", api_key="k2", base_url=url, name="off"))
+client.disable("off")
+client.set_strategy("priority")
+client.close()
+def known():
+    state = client.state()
+    return state["strategy"], {name: (each["enabled"], each["uses"], each["latency"]) for name, each in state["instances"].items()}
+before = known()
+child = os.fork()
+if child == 0:
+    os._exit(0 if known() == before else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print(before[0], before[1]["off"][0], before[1]["openai/m"][1])
+"""
+    done = run(code, f"{vendor.url}/v1")
+    assert (done.stdout, done.stderr) == ("priority False 1\n", "")
