@@ -8,6 +8,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from llmkit.policy.indexes import Fit, Group, Ranked, Seat
+from llmkit.policy.routes import OLD
 
 if TYPE_CHECKING:
     from llmkit.policy.routes import Route
@@ -52,8 +53,6 @@ class Quickest:
 
 TRY_NEW, TRY_OLD = 2, 5
 """At most every so manieth call tries an instance that was never measured, or not for a while."""
-OLD = 60.0
-"""Seconds after which a measurement is old."""
 
 
 def _seconds(seat: Seat) -> Any:

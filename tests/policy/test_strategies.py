@@ -113,6 +113,24 @@ def test_lowest_latency_notices_that_the_fast_one_has_become_slow_and_another_fa
     assert Counter(got[220:])["b"] > 160
 
 
+def test_lowest_latency_finds_one_that_has_become_fast_though_the_others_are_as_ever():
+    seconds = {"a": 9.0, "b": 1.2}
+    instances = router("lowest_latency")
+    for name in "ab":
+        instances.add(route(name))
+    now, got = 0.0, []
+    for turn in range(200):
+        if turn == 100:
+            seconds["a"] = 0.5
+        lease = instances.admit(CALL, Tried(), now, Note)
+        now += seconds[lease.route.name]
+        instances.release(lease, now, answered=True)
+        got.append(lease.route.name)
+
+    assert Counter(got[5:100])["b"] >= 90
+    assert Counter(got[160:])["a"] >= 38
+
+
 def test_lowest_latency_does_not_starve_the_fast_for_new_ones():
     """Twenty new instances beside one that is known: every second call is the known one's, until all are measured."""
     instances = router("lowest_latency")
