@@ -33,13 +33,13 @@ nitpick_ignore_regex = [
     for project in (
         *("aiohttp", "asyncio", "attrs?", "cattrs", "click", "collections", "concurrent", "contextlib", "datetime", "decimal"),
         *("enum", "logging", "os", "pathlib", "pluggy", "prometheus_client", "pydantic", "_?pytest", "re", "requests", "responses"),
-        *("tenacity", "threading", "types", "typing"),
+        *("sqlite3", "tenacity", "threading", "types", "typing"),
     )
 ] + [
     (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
     # What a signature shows by its short name.
-    (r"py:class", r"(.*\.)?(Self|Kit|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
+    (r"py:class", r"(.*\.)?(Self|Kit|OnUnsupported|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
 ]
 
 

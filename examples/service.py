@@ -62,12 +62,13 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 async def health(request: web.Request) -> web.Response:
     """Which instances and keys can work."""
-    states = request.app[CLIENT].health()
+    states = await request.app[CLIENT].health()
     return web.json_response(
         [
             {
                 "instance": state.name,
-                "enabled": state.enabled,
+                "status": state.status,
+                "seconds_left": state.seconds_left,
                 "in_flight": state.in_flight,
                 "keys": {key.label: key.status for key in state.keys},
             }

@@ -8,6 +8,10 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from llmkit.aclient import AsyncClient as AsyncClient
+    from llmkit.cache.answers import CacheStats as CacheStats
+    from llmkit.cache.semantic import SemanticCache as SemanticCache
+    from llmkit.cache.settings import CacheSettings as CacheSettings
+    from llmkit.cache.store import Cache as Cache
     from llmkit.catalog.select import Selection as Selection
     from llmkit.catalog.select import find_alternative_model as find_alternative_model
     from llmkit.catalog.select import get_model_info as get_model_info
@@ -16,7 +20,10 @@ if TYPE_CHECKING:
     from llmkit.client import Client as Client
     from llmkit.default import agenerate as agenerate
     from llmkit.default import astream as astream
+    from llmkit.default import cache_result as cache_result
+    from llmkit.default import clear_cache as clear_cache
     from llmkit.default import generate as generate
+    from llmkit.default import get_cache as get_cache
     from llmkit.default import get_client as get_client
     from llmkit.default import get_token_limit as get_token_limit
     from llmkit.default import reset_client as reset_client
@@ -62,6 +69,7 @@ if TYPE_CHECKING:
     from llmkit.tokens.fit import optimize_prompt as optimize_prompt
     from llmkit.tokens.local import register_tokenizer as register_tokenizer
     from llmkit.values.breaker import BreakerSettings as BreakerSettings
+    from llmkit.values.budgets import Budget as Budget
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
     from llmkit.values.completion import Embeddings as Embeddings
@@ -98,8 +106,14 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "aclient": "AsyncClient",
+    "cache.answers": "CacheStats",
+    "cache.semantic": "SemanticCache",
+    "cache.settings": "CacheSettings",
+    "cache.store": "Cache",
     "client": "Client",
-    "default": "agenerate astream generate get_client get_token_limit reset_client set_client stream",
+    "default": (
+        "agenerate astream cache_result clear_cache generate get_cache get_client get_token_limit reset_client set_client stream"
+    ),
     "errors": (
         "AllInstancesFailed AuthenticationError BudgetExceededError CallCancelled CallQueued ClientClosedError ConfigError "
         "ContentFilterError ContextLengthError ErrorCode InvalidRequestError InvalidResponseError LLMError ModelNotFoundError "
@@ -117,6 +131,7 @@ _ROOMS = {
     "values.counts": "TokenCount",
     "values.breaker": "BreakerSettings",
     "catalog.select": "Selection find_alternative_model get_model_info list_available_models select_models",
+    "values.budgets": "Budget",
     "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
     "values.hedging": "Hedge",
     "values.fallbacks": "Degrade Queue Reject Secondary",

@@ -18,10 +18,13 @@ from llmkit.values.requests import Prompt, Request
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from llmkit.caches import AsyncClientCache
     from llmkit.client import Client
     from llmkit.runtime import Runtime
     from llmkit.streams import AsyncStream
     from llmkit.values.arguments import GenerateOptions
+    from llmkit.values.calls import CacheUse
+    from llmkit.values.health import ClientHealth
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.options import ToolLike
     from llmkit.values.tickets import Ticket
@@ -115,14 +118,16 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         dimensions: int | None = None,
         timeout: float | None = None,
         retries: Any = None,
+        cache: CacheUse = None,
         extra: Mapping[str, Any] | None = None,
     ) -> Embeddings:
         """Turn texts into vectors.
 
         :param dimensions: how long each vector is to be, where the vendor lets one choose.
+        :param cache: as for :meth:`generate`.
         :raises LLMError: every failure is one.
         """
-        given = {"dimensions": dimensions, "timeout": timeout, "retries": retries, "extra": extra}
+        given = {"dimensions": dimensions, "timeout": timeout, "retries": retries, "cache": cache, "extra": extra}
         return await ask(self._kit, self._embed_call(texts, model, instance, given))
 
     async def list_models(self, source: str | None = None, *, timeout: float | None = None) -> list[ModelInfo]:
@@ -163,6 +168,19 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         given = {"system": system, "tools": tools, "instance": instance, "timeout": timeout}
         call, rules = self._count_call(prompt, model, exact, given)
         return await flow(self._kit, call, rules, self._core.tokenizers, exact)
+
+    async def health(self, probe: bool = False) -> ClientHealth:
+        """The state of every instance: whether it can take calls, and if not, why and until when.
+
+        :param probe: asks each instance that is switched on, all at once and for five seconds at most, for its list of models: the
+            cheapest call that there is. Keys that rest, and limits, are respected. What comes of it counts as for a call.
+        :raises ClientClosedError: if the client is closed meanwhile.
+        """
+        if not probe:
+            return self._health()
+        from llmkit.flow.health import probed_together
+
+        return self._health(await probed_together(self._kit, self._enabled()))
 
     async def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.
@@ -239,6 +257,16 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
 
         return await purge(self._kit, older_than, statuses)
 
+    @property
+    def cache(self) -> AsyncClientCache:
+        """Values of your own in the client's cache, and its figures.
+
+        :raises ConfigError: from every method, if the client has none.
+        """
+        from llmkit.caches import AsyncClientCache
+
+        return AsyncClientCache(self._kit)
+
     async def warm_up(self) -> None:
         """Make a connection to every instance's host ahead of the first call."""
         await self._runtime.warm_up(self._roots())
@@ -252,11 +280,15 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
     async def close(self) -> None:
         """End calls in flight with :class:`~llmkit.ClientClosedError` and close every connection. May be called twice, and from
         another thread."""
-        await self._runtime.aclose()
+        await self._end()
+        self._core.close_cache()
 
     def close_now(self) -> None:
         """As :meth:`close`, from code that is not async, in any thread."""
         self._runtime.close()
+        if self._core.writer is not None:
+            self._core.writer.flush()
+        self._core.close_cache()
 
     async def __aenter__(self) -> AsyncClient:
         return self

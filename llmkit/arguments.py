@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
+from llmkit.values.calls import RESUME, Resume
 from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
@@ -47,7 +48,10 @@ _CALL_NAMES = frozenset(
         "on_unsupported",
         "tags",
         "hedge",
+        "resume",
         "extra",
+        "cache",
+        "cache_prompt",
     )
 )
 """The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
@@ -133,6 +137,12 @@ def _integer(name: str, value: Any) -> None:
         raise ConfigError(f"{name}: expected a whole number, got {shown(value)}")
 
 
+def _cache_use(name: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and 0 < value <= sys.float_info.max
+    if value != "refresh" and not isinstance(value, bool) and not number:
+        raise ConfigError(f'{name}: expected False, True, "refresh" or a number of seconds above 0, got {shown(value)}')
+
+
 def _texts(name: str, value: Any) -> None:
     if isinstance(value, Iterator):  # reading it here would leave nothing for the call
         raise ConfigError(f"{name}: expected a list, got {type(value).__name__}")
@@ -148,6 +158,7 @@ def _model(name: str, value: Any) -> None:
 
 
 _CHECKS = {
+    "cache": _cache_use,
     "model": _model,
     "instance": _text,
     "task": _text,
@@ -159,6 +170,7 @@ _CHECKS = {
     "timeouts": lambda name, value: of_type(name, value, Timeouts),
     "retries": lambda name, value: check_retries(value),
     "hedge": lambda name, value: make_hedge(value),
+    "resume": lambda name, value: make_resume(value),
     "on_unsupported": lambda name, value: one_of(name, value, ("error", "warn", "drop")),
 }
 
@@ -204,6 +216,14 @@ def one_of(name: str, value: Any, words: tuple[str, ...]) -> Any:
     if value not in words:
         raise ConfigError(f"{name}: expected {' or '.join(map(repr, words))}, got {shown(value)}")
     return value
+
+
+def make_resume(value: Any) -> Resume | None:
+    """A ``resume`` as it was given; None for never.
+
+    :raises ConfigError: if it is no such word.
+    """
+    return None if value is None or value is False else cast(Resume, one_of("resume", value, RESUME))
 
 
 def share(name: str, number: Any) -> float:

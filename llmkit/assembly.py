@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
-from llmkit.arguments import breaker_settings, listed, of_type, one_of, positive, share, whole
+from llmkit.arguments import breaker_settings, listed, make_resume, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
-from llmkit.observe.ledger import Ledger
+from llmkit.observe.ledger import Ledger, Price, PriceOf
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import allowance, meter
+from llmkit.policy.checks import Checks
 from llmkit.policy.keys import KeyPool, make_keys
 from llmkit.policy.retry import Backoff, check_retries, retry_policy
 from llmkit.policy.router import Router
@@ -37,11 +38,15 @@ from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
+    from llmkit.cache.answers import AnswerCache
     from llmkit.catalog.store import Catalog
+    from llmkit.observe.writer import UsageWriter
+    from llmkit.policy.budgets import Budgets
     from llmkit.policy.hedging import Hedging
     from llmkit.runtime import Runtime
     from llmkit.tokens.count import Tokenizers
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackPlan
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.tickets import TicketStore
@@ -85,9 +90,14 @@ class Core:
         on_unsupported: OnUnsupported,
         default_model: str | None,
         hedge: HedgeLike | None,
+        cache: Any,
+        resume: Any,
+        checks: tuple[float | None, int],
         plugins: Iterable[Any] | None,
         environ: Mapping[str, str] | None,
         models: Iterable[ModelInfo] = (),
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
         if environ is not None:
@@ -107,7 +117,14 @@ class Core:
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
         self.hedge = make_hedge(hedge)
+        self.resume = make_resume(resume)
         self._hedging: Hedging | None = None
+        interval, threshold = checks
+        self.checks = Checks(
+            None if interval is None else positive("health_interval", interval),
+            whole("failure_threshold", threshold),
+            self._rng.random,
+        )
         if proxy is not None:
             of_type("proxy", proxy, str)
         if pool_size is not None and whole("pool_size", pool_size) > MOST_CONNECTIONS:
@@ -121,12 +138,12 @@ class Core:
         names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
         objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
-        self.ledger = Ledger()
         self._own_models = own_models(models, self.hooks.registered["models"])
         self._catalog: Catalog | None = None
         self._catalog_read = False
+        self.ledger = Ledger(price_list(self._own_models))
         self.router = Router(
-            self._strategy(strategy),
+            self.strategy_named(strategy),
             listed("tasks", tasks, Task),
             whole("max_pending", max_pending),
             allowance(**limits),
@@ -136,6 +153,7 @@ class Core:
         )
         self.special_fallbacks = any(task.fallbacks for task in self.router.tasks.values())
         """Whether a task or an instance names fallbacks of its own."""
+        self.cache = None if cache is None or cache is False else self._cache(cache)
         for instance in listed("instances", instances, Instance):
             self.add(instance)
         if goes_by_facts(self.router.strategy):
@@ -144,6 +162,8 @@ class Core:
         self.fallbacks = tuple([self.ensure(model) for model in listed("fallbacks", fallbacks, str)])
         self.plan = self.make_plan(plan) if any([given is not None for given in plan.values()]) else None
         self._queue = check_queue(queue)
+        self.budgets = None if budget is None else self._budgets(budget)
+        self.writer = None if usage_db is None else self._writer(usage_db)
         CORES.add(self)
 
     def kit(self, runtime: Runtime) -> Kit:
@@ -159,7 +179,11 @@ class Core:
             self.tickets,
             facts=self.find_model,
             tokenizers=lambda: self.tokenizers,
+            budgets=self.budgets,
+            cache=self.cache,
             hedging=self.hedging,
+            checks=self.checks,
+            watched=self.checks.interval is not None,
         )
 
     def hedging(self) -> Hedging:
@@ -207,6 +231,8 @@ class Core:
             self.router.add(route)
             self.special_fallbacks = self.special_fallbacks or bool(instance.fallbacks)
             self.ledger.open(name, provider.name, instance.model)
+            if self.cache is not None:
+                self.cache.keys.forget()
         return route
 
     def _missing(self, instance: Instance, provider: Provider) -> dict[str, Any]:
@@ -252,6 +278,8 @@ class Core:
         with self._lock:
             self._ready.clear()
             self.router.remove(name)
+            if self.cache is not None:
+                self.cache.keys.forget()
 
     @property
     def catalog(self) -> Catalog:
@@ -367,6 +395,26 @@ class Core:
         roots = {route.provider.root(route.instance): route.name for route in reversed(self.router.routes()) if route.enabled}
         return list(reversed(roots.values()))
 
+    # ------------------------------------------------------------------------------------------- books and budgets
+
+    def _budgets(self, given: Budget | Iterable[Budget]) -> Budgets:
+        from llmkit.policy.budgets import Budgets
+        from llmkit.values.budgets import Budget
+
+        budgets = Budgets([given] if isinstance(given, Budget) else listed("budget", given, Budget))
+        for model in budgets.models:
+            self.ensure(model)
+        return budgets
+
+    def _writer(self, path: str | os.PathLike[str]) -> UsageWriter:
+        from llmkit.observe.writer import UsageWriter
+
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigError(f"usage_db: expected the path of a file, got {shown(path)}")
+        writer = UsageWriter(os.fspath(path), self.ledger, self.budgets)
+        writer.start(self)
+        return writer
+
     # ------------------------------------------------------------------------------------------- fallbacks, queue
 
     def fallbacks_for(self, model: Any, instance: str | None, task: str | None) -> tuple[str, ...]:
@@ -416,7 +464,16 @@ class Core:
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def _strategy(self, chosen: str | AnyStrategy) -> AnyStrategy:
+    def _cache(self, chosen: Any) -> AnswerCache:
+        from llmkit.config.caches import make_cache
+
+        return make_cache(chosen, self.router, self.hooks.registered["caches"])
+
+    def strategy_named(self, chosen: str | AnyStrategy) -> AnyStrategy:
+        """A strategy from its name, or the object itself.
+
+        :raises ConfigError: if there is no such strategy.
+        """
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
         return make_strategy(chosen, self._rng.random, more)
 
@@ -425,10 +482,15 @@ class Core:
 
         :raises ConfigError: if there is no such strategy.
         """
-        strategy = self._strategy(chosen)
+        strategy = self.strategy_named(chosen)
         if goes_by_facts(strategy):
             self._read_catalog()
         self.router.strategy = strategy
+
+    def close_cache(self) -> None:
+        """Close the cache's files and connections; the other face's next call opens them again."""
+        if self.cache is not None:
+            self.cache.close()
 
     def reset_after_fork(self) -> None:
         """In a forked child: fresh locks, nothing in flight, books that begin at zero."""
@@ -436,7 +498,29 @@ class Core:
         self._rng.seed()
         self.router.reset_locks()
         self._hedging = None
+        self.checks.reset()
         self.ledger.reset_lock()
+        if self.budgets is not None:
+            self.budgets.reset_lock()
+        if self.writer is not None:
+            self.writer.restart(self)
+        if self.cache is not None:
+            self.cache.reset_after_fork()
+
+
+def price_list(own: tuple[ModelInfo, ...]) -> PriceOf:
+    """What models cost: a catalogue with the client's ``own`` models over it, read when it is first asked. It does not know its
+    client, which may be gone when the last of the books are priced."""
+    found: list[Catalog] = []
+
+    def price_of(provider: str, model: str) -> Price | None:
+        if not found:
+            from llmkit.catalog.store import Catalog
+
+            found.append(Catalog(own))
+        return found[0].price_of(provider, model)
+
+    return price_of
 
 
 def named(instance: Instance) -> str:

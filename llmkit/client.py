@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmkit.aclient import AsyncClient
+    from llmkit.caches import ClientCache
     from llmkit.runtime import Runtime
     from llmkit.streams import Stream
     from llmkit.values.arguments import GenerateOptions
+    from llmkit.values.calls import CacheUse
+    from llmkit.values.health import ClientHealth
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.options import ToolLike
     from llmkit.values.tickets import Ticket
@@ -116,14 +119,16 @@ class Client(Face):  # noqa: D101 (the base documents it)
         dimensions: int | None = None,
         timeout: float | None = None,
         retries: Any = None,
+        cache: CacheUse = None,
         extra: Mapping[str, Any] | None = None,
     ) -> Embeddings:
         """Turn texts into vectors.
 
         :param dimensions: how long each vector is to be, where the vendor lets one choose.
+        :param cache: as for :meth:`generate`.
         :raises LLMError: every failure is one.
         """
-        given = {"dimensions": dimensions, "timeout": timeout, "retries": retries, "extra": extra}
+        given = {"dimensions": dimensions, "timeout": timeout, "retries": retries, "cache": cache, "extra": extra}
         return finish(ask(self._kit, self._embed_call(texts, model, instance, given)))
 
     def list_models(self, source: str | None = None, *, timeout: float | None = None) -> list[ModelInfo]:
@@ -164,6 +169,19 @@ class Client(Face):  # noqa: D101 (the base documents it)
         given = {"system": system, "tools": tools, "instance": instance, "timeout": timeout}
         call, rules = self._count_call(prompt, model, exact, given)
         return finish(flow(self._kit, call, rules, self._core.tokenizers, exact))
+
+    def health(self, probe: bool = False) -> ClientHealth:
+        """The state of every instance: whether it can take calls, and if not, why and until when.
+
+        :param probe: asks each instance that is switched on, all at once and for five seconds at most, for its list of models: the
+            cheapest call that there is. Keys that rest, and limits, are respected. What comes of it counts as for a call.
+        :raises ClientClosedError: if the client is closed meanwhile.
+        """
+        if not probe:
+            return self._health()
+        from llmkit.flow.health import probed_together
+
+        return self._health(finish(probed_together(self._kit, self._enabled())))
 
     def request(self, instance: str, method: str, path: str, *, json: Any = None, timeout: float | None = None) -> Any:
         """Send an authorised request of your own to an instance's vendor.
@@ -240,6 +258,16 @@ class Client(Face):  # noqa: D101 (the base documents it)
 
         return finish(purge(self._kit, older_than, statuses))
 
+    @property
+    def cache(self) -> ClientCache:
+        """Values of your own in the client's cache, and its figures.
+
+        :raises ConfigError: from every method, if the client has none.
+        """
+        from llmkit.caches import ClientCache
+
+        return ClientCache(self._kit)
+
     def warm_up(self) -> None:
         """Make a connection to every instance's host ahead of the first call."""
         finish(self._runtime.warm_up(self._roots()))
@@ -253,7 +281,8 @@ class Client(Face):  # noqa: D101 (the base documents it)
     def close(self) -> None:
         """End calls in flight with :class:`~llmkit.ClientClosedError` and close every connection. May be called twice, and from
         another thread."""
-        finish(self._runtime.aclose())
+        finish(self._end())
+        self._core.close_cache()
 
     def __enter__(self) -> Client:
         return self

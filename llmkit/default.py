@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.aclient import AsyncClient
 from llmkit.client import Client
@@ -15,6 +15,7 @@ from llmkit.values.requests import Prompt
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from llmkit.caches import AsyncClientCache
     from llmkit.streams import AsyncStream, Stream
     from llmkit.values.arguments import GenerateOptions
 
@@ -69,6 +70,22 @@ def _shared_async() -> AsyncClient:
         if _async_client is None:
             _async_client = get_client().as_async()
         return _async_client
+
+
+async def get_cache() -> AsyncClientCache:
+    """The cache of the shared client, for async code: ``await (await get_cache()).get("key")``. Its methods raise
+    :class:`~llmkit.ConfigError` unless :func:`set_client` was given a client with a cache."""
+    return _shared_async().cache
+
+
+async def cache_result(key: str, value: Any, ttl: float | None = None) -> bool:
+    """Keep a value in the shared client's cache, as :meth:`~llmkit.caches.ClientCache.set` does."""
+    return await _shared_async().cache.set(key, value, ttl)
+
+
+async def clear_cache() -> bool:
+    """Forget everything in the shared client's cache, as :meth:`~llmkit.caches.ClientCache.clear` does."""
+    return await _shared_async().cache.clear()
 
 
 def _about(model: str, options: GenerateOptions) -> GenerateOptions:

@@ -360,9 +360,22 @@ class QueueFullError(LLMError):
 
 
 class BudgetExceededError(LLMError):
-    """A budget of money or tokens is used up. Reserved: this version keeps no budgets."""
+    """A budget of money or tokens is used up, or this call would use it up; nothing was sent.
+
+    ``limit``, ``used``, ``held`` (by other calls under way) and ``needed`` (an estimate) are US dollars as ``Decimal``, or tokens.
+    """
 
     default_code = ErrorCode.BUDGET_EXCEEDED
+    budget: str = ""
+    """The budget's name."""
+    scope: str = ""
+    """The task, tag, key or instance that it is used up for; empty for the client."""
+    limit: Any = None
+    used: Any = None
+    held: Any = None
+    needed: Any = None
+    resets_at: float | None = None
+    """Unix time at which its window turns; None where it never does."""
 
 
 class ClientClosedError(LLMError):

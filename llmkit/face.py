@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, positive, whole
+from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, make_resume, positive, whole
 from llmkit.assembly import Core
 from llmkit.catalog.client import AboutModels, for_embeddings
 from llmkit.errors import ConfigError, InvalidRequestError, shown
-from llmkit.observe.ledger import InstanceUsage, table
-from llmkit.policy.keys import KeyState
+from llmkit.observe.books import Books
+from llmkit.observe.health import AboutHealth
 from llmkit.policy.strategies import AnyStrategy
-from llmkit.values.base import Value, blank, trusted
-from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall
+from llmkit.values.base import blank, trusted
+from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall, Resume
 from llmkit.values.completion import ModelInfo
 from llmkit.values.conversation import conversation
 from llmkit.values.hedging import HedgeLike, make_hedge
@@ -25,10 +25,13 @@ from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
+    import os
+
     from llmkit.config.builder import Builder
     from llmkit.config.settings import Settings
     from llmkit.runtime import Runtime
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackLike, FallbackPlan
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.tickets import TicketStore
@@ -37,19 +40,7 @@ _PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
 Self = TypeVar("Self", bound="Face")
 
 
-@attrs.frozen(eq=False, repr=False)
-class InstanceHealth(Value):
-    """An instance's state as data."""
-
-    name: str
-    enabled: bool
-    in_flight: int
-    latency: float | None
-    """Decaying average in seconds; None before the first answer."""
-    keys: tuple[KeyState, ...]
-
-
-class Face(AboutModels):
+class Face(AboutModels, AboutHealth, Books):
     """A client's settings, instances and books; the base of :class:`~llmkit.Client` and :class:`~llmkit.AsyncClient`.
 
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
@@ -85,7 +76,19 @@ class Face(AboutModels):
     :param default_model: the model of calls that name none.
     :param hedge: doubles late calls: seconds, ``"p95"`` of the instance's own times, or a :class:`~llmkit.Hedge`. Default None:
         never.
+    :param cache: None (default) for no cache of answers; ``memory``; a second level behind memory: ``sqlite:///path``,
+        ``redis://host``, a name that a plugin registered, an object with the methods of :class:`~llmkit.cache.store.Cache`;
+        :class:`~llmkit.CacheSettings` or a mapping of its fields; a :class:`~llmkit.SemanticCache`.
+    :param resume: whether a stream that breaks after it has begun goes on, on another instance where one can serve it: ``restart``
+        begins the answer anew, ``continue`` goes on where it stopped; a :class:`~llmkit.values.events.StreamResumed` says so among
+        its events. Default None: it ends in :class:`~llmkit.StreamInterrupted`.
+    :param health_interval: seconds after which every instance is asked in the background whether it answers, by its list of models.
+        Default None: never.
+    :param failure_threshold: such questions in a row without an answer, after which an instance gets no calls until it answers
+        again. Default 3.
     :param plugins: objects with hooks; text among them limits the installed plugins to those named; ``[]`` loads none.
+    :param budget: a :class:`~llmkit.Budget`, or several, that calls are kept within. None are by default.
+    :param usage_db: a SQLite file that books, and what is spent of budgets, are kept in. None (default) keeps them in memory.
     :param models: facts about models, over the catalogue's: a price of your own, a model it does not know.
     :param environ: where to look for keys and base URLs; default the process's environment.
     :raises ConfigError: if a setting is wrong.
@@ -126,9 +129,15 @@ class Face(AboutModels):
         on_unsupported: OnUnsupported = "error",
         default_model: str | None = None,
         hedge: HedgeLike | None = None,
+        cache: Any = None,
+        resume: Resume | Literal[False] | None = None,
+        health_interval: float | None = None,
+        failure_threshold: int = 3,
         plugins: Iterable[Any] | None = None,
         models: Iterable[ModelInfo] = (),
         environ: Mapping[str, str] | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
+        usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         backoff = (
             positive("retry_initial_delay", retry_initial_delay),
@@ -162,8 +171,13 @@ class Face(AboutModels):
             on_unsupported=on_unsupported,
             default_model=default_model,
             hedge=hedge,
+            cache=cache,
+            resume=resume,
+            checks=(health_interval, failure_threshold),
             plugins=plugins,
             environ=environ,
+            budget=budget,
+            usage_db=usage_db,
             models=models,
         )
         self._join(core)
@@ -180,6 +194,7 @@ class Face(AboutModels):
             "timeouts": core.timeouts,
             "on_unsupported": core.on_unsupported,
             "hedge": core.hedge,
+            "resume": core.resume,
             "plan": core.plan,
         }
 
@@ -292,24 +307,6 @@ class Face(AboutModels):
         """
         self._core.set_strategy(strategy)
 
-    def health(self) -> tuple[InstanceHealth, ...]:
-        """Every instance's state: who rests, why, and how long."""
-        keys = self._core.router.key_states(self._runtime.now())
-        return tuple(
-            InstanceHealth(route.name, route.enabled, route.in_flight, route.latency, keys[route.name])
-            for route in self._core.router.routes()
-            if route.name in keys
-        )
-
-    # ------------------------------------------------------------------------------------------- books
-
-    def usage(self) -> tuple[InstanceUsage, ...]:
-        """Calls, errors and tokens of each instance, as far as this process knows."""
-        return self._core.ledger.rows()
-
-    def print_token_usage(self, write: Callable[[str], object] = print) -> None:
-        """Print :meth:`usage` as a table."""
-        write(table(self.usage()))
 
     # ------------------------------------------------------------------------------------------- calls as values
 
@@ -339,11 +336,13 @@ class Face(AboutModels):
             timeouts=core.timeouts if timeouts is None else timeouts.over(core.timeouts),
             retries=get("retries"),
             priority=get("priority") or 0,
+            cache=get("cache"),
             messages=conversation(prompt, get("system")),
             options=call_options(given),
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
             hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
+            resume=core.resume if get("resume") is None else make_resume(get("resume")),
             plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
 
@@ -393,6 +392,7 @@ class Face(AboutModels):
             instance=instance,
             timeouts=self._core.timeouts,
             retries=given.get("retries"),
+            cache=given.get("cache"),
             texts=listed,
             dimensions=given.get("dimensions"),
             extra=given.get("extra"),

@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import attrs
+
 from llmkit.errors import LLMError, Recovery, UnsupportedParameterError
 from llmkit.values.calls import Call, ChatCall, CountCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, Embeddings, ModelList
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
+from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS
 from llmkit.values.secret import Secret
 from llmkit.wire.errors import error_for
@@ -51,6 +54,13 @@ FEATURES: Mapping[str, str] = {
     "dimensions": "a chosen length of embeddings",
 }
 """The vocabulary of :attr:`Provider.features`: each is a parameter of a call, or a kind of part in a message."""
+
+
+GO_ON = (
+    "Your last message was cut off by a broken connection. Continue it exactly where it stops, as if it had never been "
+    "interrupted: repeat none of it, and say nothing about the interruption."
+)
+"""What asks for the rest of an answer, where the vendor cannot continue an assistant's message."""
 
 
 class StreamDecoder(Protocol):
@@ -132,6 +142,14 @@ class Provider:
     def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
         """The request for a chat call, streamed or not."""
         raise self.cannot("chat")
+
+    def continued(self, call: ChatCall, instance: Instance, text: str) -> ChatCall:
+        """``call`` such that its answer goes on after ``text``, which is what an interrupted answer had brought.
+
+        The base adds ``text`` as the assistant's and asks for the rest (:data:`GO_ON`). A subclass whose vendor continues an
+        assistant's message by itself says so in its own way; its answer must not begin with ``text`` again.
+        """
+        return attrs.evolve(call, messages=(*call.messages, Message.assistant(text), Message.user(GO_ON)))
 
     def encode_embed(self, call: EmbedCall, instance: Instance) -> HttpRequest:
         """The request for embeddings."""

@@ -129,6 +129,13 @@ class Runtime(Protocol):
         An async call that is cancelled meanwhile goes on at once; the function is then finished without it.
         """
 
+    def repeat(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
+        """Run work in the background, again and again: ``work`` gives a coroutine, and that the seconds until the next. It ends
+        where ``work`` gives None, where the runtime is closed, and where the event loop ends that runs at this call.
+
+        It keeps neither the runtime nor the process alive. Asking again while it runs does nothing.
+        """
+
     async def warm_up(self, urls: Iterable[str]) -> None:
         """Make one connection to each origin ahead of time; failures are left for the first call to report."""
 

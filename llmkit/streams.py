@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from llmkit.finish import drain, finish
-from llmkit.flow.fallback import open_with_fallback
+from llmkit.flow.fallback import close_opened, open_with_fallback, read_opened
 from llmkit.flow.kit import Kit
-from llmkit.flow.stream import OpenStream, close_stream, read_stream
+from llmkit.flow.stream import OpenStream
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.events import Event
+
+if TYPE_CHECKING:
+    from llmkit.flow.cached_stream import Opened
 
 
 class _StreamFace:
@@ -21,7 +25,7 @@ class _StreamFace:
     def __init__(self, kit: Kit, call: ChatCall) -> None:
         self._kit = kit
         self._call = call
-        self._opened: OpenStream | None = None
+        self._opened: Opened | None = None
 
     @property
     def partial(self) -> Completion | None:
@@ -31,7 +35,7 @@ class _StreamFace:
     @property
     def instance(self) -> str | None:
         """Name of the instance that answers; None before the stream is open."""
-        return None if self._opened is None else self._opened.lease.route.name
+        return None if self._opened is None else self._opened.instance
 
 
 class Stream(_StreamFace):
@@ -45,8 +49,8 @@ class Stream(_StreamFace):
 
     def _open(self) -> Iterator[Event]:
         if self._events is None:
-            self._opened = finish(open_with_fallback(self._kit, self._call))
-            self._events = _one_by_one(drain(read_stream(self._kit, self._opened)))
+            self._opened = finish(_open(self._kit, self._call))
+            self._events = _one_by_one(drain(_read(self._kit, self._opened)))
         return self._events
 
     def __enter__(self) -> Stream:
@@ -84,7 +88,7 @@ class Stream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
-            finish(close_stream(self._kit, self._opened))
+            finish(_close(self._kit, self._opened))
         if self._events is not None:
             with contextlib.suppress(ValueError):  # another thread is in it, and ends by itself now
                 self._events.close()  # type: ignore[attr-defined]
@@ -101,8 +105,8 @@ class AsyncStream(_StreamFace):
 
     async def _open(self) -> AsyncGenerator[Event, None]:
         if self._events is None:
-            self._opened = await open_with_fallback(self._kit, self._call)
-            self._events = _one_by_one_async(read_stream(self._kit, self._opened))
+            self._opened = await _open(self._kit, self._call)
+            self._events = _one_by_one_async(_read(self._kit, self._opened))
         return self._events
 
     async def __aenter__(self) -> AsyncStream:
@@ -144,7 +148,7 @@ class AsyncStream(_StreamFace):
         """Stop reading and close the connection. May be called twice, and while another thread or task reads, which then
         gets :class:`~llmkit.StreamInterrupted`."""
         if self._opened is not None:
-            await close_stream(self._kit, self._opened)
+            await _close(self._kit, self._opened)
         if self._events is not None and not getattr(self._events, "ag_running", False):  # else a task is in it
             await self._events.aclose()
 
@@ -167,12 +171,37 @@ async def _one_by_one_async(pieces: AsyncGenerator[list[Event], None]) -> AsyncG
         await pieces.aclose()
 
 
-def _whole(stream: OpenStream, kit: Kit) -> Completion:
+async def _open(kit: Kit, call: ChatCall) -> Opened:
+    if kit.cache is None:
+        return await open_with_fallback(kit, call)
+    from llmkit.flow.cached_stream import open_cached
+
+    return await open_cached(kit, call)
+
+
+def _read(kit: Kit, opened: Opened) -> AsyncGenerator[list[Event], None]:
+    if isinstance(opened, OpenStream):
+        return read_opened(kit, opened)
+    from llmkit.flow.cached_stream import read_cached
+
+    return read_cached(kit, opened)
+
+
+async def _close(kit: Kit, opened: Opened) -> None:
+    if isinstance(opened, OpenStream):
+        await close_opened(kit, opened)
+        return
+    from llmkit.flow.cached_stream import close_cached
+
+    await close_cached(kit, opened)
+
+
+def _whole(stream: Opened, kit: Kit) -> Completion:
     completion = stream.completion(kit.runtime.now())
     if stream.ended:
         return completion
     from llmkit.errors import StreamInterrupted
 
     raise StreamInterrupted(
-        "the stream was not read to its end", instance=stream.lease.route.name, partial=completion, attempts=stream.trail.attempts
+        "the stream was not read to its end", instance=stream.instance, partial=completion, attempts=stream.attempts
     )

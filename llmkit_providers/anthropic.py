@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+import attrs
+
 from llmkit.errors import LLMError
 from llmkit.provider import Provider, StreamDecoder
 from llmkit.values.calls import ChatCall, CountCall, ModelsCall, RawCall
 from llmkit.values.completion import Completion, ModelInfo, ModelList
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
+from llmkit.values.messages import Message
 from llmkit.values.options import Options
 from llmkit.values.secret import Secret
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -35,6 +38,10 @@ family from 5 on. https://platform.claude.com/docs/en/about-claude/models/migrat
 NO_EFFORT = re.compile(r"claude-(?:[23]|instant|(?:opus-4(?:-[01])?|sonnet-4(?:-[05])?|haiku-4(?:-5)?)(?:[-@](?:\d{8}|latest))?$)")
 """Models without ``effort``: https://platform.claude.com/docs/en/build-with-claude/effort"""
 
+PREFILL = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[015])?(?:[-@](?:\d{8}|latest))?$)")
+"""Models that continue an assistant's message at the end; Claude 4.6 and later refuse one with a 400.
+https://platform.claude.com/docs/en/about-claude/models/whats-new-claude-4-6#prefill-removal"""
+
 DEFAULT_MAX_TOKENS = 4096
 """``max_tokens`` is required, so it is sent where the caller gives none. Every model can write this much."""
 DEFAULT_MAX_TOKENS_THINKING = 16_384
@@ -49,8 +56,9 @@ class Anthropic(Provider):
 
     ``reasoning_effort`` becomes ``output_config.effort`` (``low``, ``medium``, ``high``, ``xhigh``, ``max``); ``none`` switches
     thinking off. Thinking is switched on through ``extra={"thinking": {...}}``. ``extra`` is merged into the body last; an
-    ``output_config`` in it is merged key by key. Marks such as ``cache_control`` stand in a part's
-    ``extra={"anthropic": {...}}``. System messages stand above the conversation, wherever they are given.
+    ``output_config`` in it is merged key by key. Marks such as ``cache_control`` stand in a part's ``extra={"anthropic":
+    {...}}``; ``cache_prompt`` puts two: at the end of the system text and of the conversation. System messages stand above the
+    conversation, wherever they are given.
 
     For Claude on Vertex AI the base URL is ``https://REGION-aiplatform.googleapis.com/v1/projects/P/locations/REGION``, the key
     an access token, and ``settings={"vertex": True}`` says so. There the model stands in the path, and models are not listed.
@@ -111,6 +119,8 @@ class Anthropic(Provider):
         if system is not None:
             body["system"] = system
         _add_options(body, call.options)
+        if call.options.cache_prompt:
+            anthropic_messages.mark(body)
         if call.stream:
             body["stream"] = True
         extra = dict(call.options.extra or {})
@@ -121,6 +131,14 @@ class Anthropic(Provider):
             body["max_tokens"] = _default_max_tokens(instance.model, body)
         headers = {"Content-Type": "application/json", **_headers(instance)}
         return HttpRequest("POST", f"{self.root(instance)}/{path}", headers, dump_json(body))
+
+    def continued(self, call: ChatCall, instance: Instance, text: str) -> ChatCall:
+        """An older model continues ``text`` itself, unless it ends in white space or the model is to think (both are a 400:
+        https://platform.claude.com/docs/en/build-with-claude/prompt-engineering/prefill-claudes-response). Others are asked to.
+        """
+        if not PREFILL.match(instance.model) or text[-1:].isspace() or "thinking" in (call.options.extra or {}):
+            return super().continued(call, instance, text)
+        return attrs.evolve(call, messages=(*call.messages, Message.assistant(text)))
 
     def encode_models(self, call: ModelsCall, instance: Instance) -> HttpRequest:
         """``GET /v1/models``, a thousand to a page: https://platform.claude.com/docs/en/api/models-list"""

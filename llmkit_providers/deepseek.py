@@ -10,6 +10,8 @@
 - Usage names cached tokens ``prompt_cache_hit_tokens``: https://api-docs.deepseek.com/guides/kv_cache
 - While a request waits, the server sends empty lines, and ``: keep-alive`` comments in streams:
   https://api-docs.deepseek.com/quick_start/rate_limit
+- An assistant's message with ``prefix`` at the end is continued, under the root ``https://api.deepseek.com/beta`` only:
+  https://api-docs.deepseek.com/guides/chat_prefix_completion
 - A user's content is one text; no pictures, no seed, no embeddings.
 """
 
@@ -18,8 +20,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
+from llmkit.values.calls import ChatCall
 from llmkit.values.instances import Instance
-from llmkit.values.messages import Reasoning
+from llmkit.values.messages import Message, Reasoning
 from llmkit_providers._dialects.openai_chat import CHAT, OpenAIChat
 
 
@@ -42,6 +47,13 @@ class DeepSeek(OpenAIChat):
     def effort(self, effort: str) -> dict[str, Any]:
         """As the base; ``none`` switches thinking off."""
         return {"thinking": {"type": "disabled"}} if effort == "none" else super().effort(effort)
+
+    def continued(self, call: ChatCall, instance: Instance, text: str) -> ChatCall:
+        """The beta root continues ``text`` itself."""
+        if not self.root(instance).endswith("/beta"):
+            return super().continued(call, instance, text)
+        cut = Message("assistant", text, extra={self.name: {"prefix": True}})
+        return attrs.evolve(call, messages=(*call.messages, cut))
 
     def send_back(self, thoughts: Sequence[Reasoning], message: dict[str, Any], tools: bool) -> None:
         """In conversations with tool calls thinking goes back, an empty text where an answer has none (another vendor's)."""

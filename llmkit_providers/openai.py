@@ -11,14 +11,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import attrs
+
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.instances import Instance
 from llmkit.values.options import NO_OPTIONS
+from llmkit.values.tools import Tool
 from llmkit.wire.http import HttpRequest
+from llmkit.wire.json import dump_json
 from llmkit_providers._dialects.openai_chat import CHAT, IMAGES, OpenAIChat
 
 ALWAYS_THINKING = re.compile(r"o[134](-|$)|gpt-5(?!\.\d)(?!.*chat)")
@@ -60,6 +65,15 @@ class OpenAI(OpenAIChat):
         headers = {name: str(value) for name, value in named.items() if value}
         return request.with_headers(headers) if headers else request
 
+    def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
+        """As the base. For ``cache_prompt`` calls that begin alike get the same ``prompt_cache_key``, which sends them to machines
+        that may have kept the beginning; keeping itself is automatic:
+        https://developers.openai.com/api/docs/guides/prompt-caching"""
+        if call.options.cache_prompt and "prompt_cache_key" not in (call.options.extra or {}):
+            extra = {**(call.options.extra or {}), "prompt_cache_key": _beginning(call)}
+            call = attrs.evolve(call, options=attrs.evolve(call.options, extra=extra))
+        return super().encode_chat(call, instance)
+
     def unsupported(self, call: ChatCall, instance: Instance) -> tuple[str, ...]:
         """As the base, and what the model refuses."""
         options, model = call.options, instance.model
@@ -75,3 +89,10 @@ class OpenAI(OpenAIChat):
         if options.reasoning_effort is not None and NEVER_THINKING.match(model):
             found.append("reasoning_effort")
         return tuple(found)
+
+
+def _beginning(call: ChatCall) -> str:
+    """What calls that begin alike have in common: a digest of the system text and the tools' names."""
+    system = [message.text for message in call.messages if message.role == "system"]
+    tools = [tool.name if isinstance(tool, Tool) else str(tool.get("type")) for tool in call.options.tools or ()]
+    return hashlib.sha256(dump_json([system, tools])).hexdigest()[:32]

@@ -8,6 +8,8 @@
 - Error bodies are ``{"error": {"message", "type", "param", "code"}}`` with the status as code, in older versions
   ``{"object": "error", "message", "type", "param", "code"}``; in streams too.
 - Tools need ``--enable-auto-tool-choice`` at the server: https://docs.vllm.ai/en/latest/features/tool_calling.html
+- ``continue_final_message`` continues an assistant's message at the end:
+  https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#chat-api (extra parameters)
 - A key is optional (``--api-key`` at the server).
 - ``POST /tokenize``, beside ``/v1``, counts a conversation with the model's own template:
   https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html#tokenizer-api
@@ -15,10 +17,13 @@
 
 from __future__ import annotations
 
+import attrs
+
 from llmkit.provider import FEATURES
-from llmkit.values.calls import CountCall
+from llmkit.values.calls import ChatCall, CountCall
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
+from llmkit.values.messages import Message
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit_providers._dialects import counting
 from llmkit_providers._dialects.openai_chat import OpenAIChat
@@ -37,6 +42,12 @@ class VLLM(OpenAIChat):
     features = frozenset(FEATURES) - {"files"}
     bare_path = "/v1"
     strict_schemas = False
+
+    def continued(self, call: ChatCall, instance: Instance, text: str) -> ChatCall:
+        """The server continues ``text`` itself."""
+        extra = {**(call.options.extra or {}), "continue_final_message": True, "add_generation_prompt": False}
+        options = attrs.evolve(call.options, extra=extra)
+        return attrs.evolve(call, messages=(*call.messages, Message.assistant(text)), options=options)
 
     def encode_count(self, call: CountCall, instance: Instance) -> HttpRequest:
         """``POST /tokenize`` of the whole conversation."""

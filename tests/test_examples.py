@@ -39,6 +39,8 @@ SAYS = {
         "anthropic/claude-haiku-4-5: 0.000",
     ),
     "fallbacks.py": ("<- degrade: model openai/gpt-4o-mini", "Come back tomorrow. <- reject", "queued: ", "done: The number 2"),
+    "usage_and_budgets.py": ("tag summary: 3 calls", "not sent: budget '60 tokens per tag a day' of tag 'summary'", "Token Usage"),
+    "cache.py": ("| cached: False", "| cached: True | cost: 0", "1 text for 8 threads; 2 calls to the vendor, 9 from the cache"),
     "batch.py": ("The largest city of Wales? -> The largest city of Wales?", "failed: temperature", "5: ", "Token Usage"),
 }
 

@@ -16,7 +16,7 @@ from llmkit.cli.output import complain, drop_output
 from llmkit.cli.state import State
 from llmkit.errors import ConfigError, LLMError
 
-COMMANDS = ("chat", "config", "demo", "generate", "models", "plugins", "queue", "simulate")
+COMMANDS = ("chat", "config", "demo", "generate", "health", "models", "plugins", "queue", "simulate", "usage")
 
 
 class ReaderGone(Exception):

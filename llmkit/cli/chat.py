@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmkit.cli.clients import call_arguments, make_client
-from llmkit.cli.output import complain, line, note, table, watched, write
+from llmkit.cli.output import complain, line, note, say_resumed, table, watched, write
 from llmkit.cli.state import config_option, debug_option
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ class Chat:
         stopped = False
         try:
             for event in stream:
+                say_resumed(event)
                 write(event.text or getattr(event, "refusal", ""))
         except KeyboardInterrupt:
             if not sys.stdin.isatty():

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHOWN = (
     "strategy", "retries", "retry_initial_delay", "retry_max_delay", "retry_exponential_base", "timeout", "max_wait",
     "unavailable", "max_pending", "fallbacks", "context_fallbacks", "refusal_fallbacks", "queue", "pool_size", "on_unsupported",
-    "plugins", "default_model",
+    "plugins", "default_model", "resume", "usage_db",
 )  # fmt: skip
 """Settings that are shown where they are set. The proxy is not: its URL may hold a password."""
 

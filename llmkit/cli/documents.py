@@ -7,6 +7,7 @@ from typing import Any
 from llmkit.errors import LLMError
 from llmkit.values.completion import Attempt, Completion, ModelInfo
 from llmkit.values.events import Event
+from llmkit.values.health import ClientHealth, Probe
 from llmkit.values.price import RATES, Price
 from llmkit.values.tickets import Ticket
 from llmkit.values.usage import Usage
@@ -112,3 +113,36 @@ def event_document(event: Event) -> dict[str, Any]:
 
     document: dict[str, Any] = converter().unstructure(event, events.Event)
     return document
+
+
+def health_document(health: ClientHealth) -> dict[str, Any]:
+    """How a client's instances and keys are."""
+    from llmkit.wire.codec import converter
+
+    plain = converter().unstructure
+    names = ("name", "status", "seconds_left", "reason", "enabled", "in_flight", "latency")
+    return {
+        "well": health.well,
+        "waiting": health.waiting,
+        "limits": plain(health.limits),
+        "instances": [
+            {
+                **{name: getattr(each, name) for name in names},
+                "keys": [plain(key) for key in each.keys],
+                "breaker": plain(each.breaker),
+                "limits": plain(each.limits),
+                "probe": None if each.probe is None else _probe_document(each.probe),
+            }
+            for each in health
+        ],
+    }
+
+
+def _probe_document(probe: Probe) -> dict[str, Any]:
+    return {
+        "ok": probe.ok,
+        "at": probe.at,
+        "seconds": round(probe.seconds, 4),
+        "error": None if probe.error is None else error_document(probe.error),
+        "skipped": probe.skipped,
+    }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from llmkit.cli.clients import call_arguments, make_client
-from llmkit.cli.output import complain, note, waiting, watched, write, write_json
+from llmkit.cli.output import complain, note, say_resumed, waiting, watched, write, write_json
 from llmkit.cli.state import config_option, debug_option, json_option
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _stream(client: Client, message: Message, arguments: GenerateOptions, as_jso
 
                 write_json(event_document(event), indent=False)
             else:
+                say_resumed(event)
                 write(event.text or getattr(event, "refusal", ""))
         answer = stream.completion()
     if as_json:

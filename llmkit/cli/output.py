@@ -79,6 +79,14 @@ def complain(text: str, kind: str = "error") -> None:
         error_console().print(Text.assemble((f"{kind}: ", colour), said), soft_wrap=True)
 
 
+def say_resumed(event: Any) -> None:
+    """Say that a stream was interrupted, where ``event`` does."""
+    if event.type == "resumed":
+        write("\n" if event.how == "restart" else "")
+        went = "the answer begins anew" if event.how == "restart" else "the answer goes on"
+        complain(f"{event.error}; {went} at {event.instance}", "warning")
+
+
 def write_json(document: Any, *, indent: bool = True) -> None:
     """A JSON document on standard output, with indentation where a person watches."""
     from llmkit.wire.codec import converter

@@ -13,6 +13,7 @@ from llmkit.config.expand import Undefined
 from llmkit.config.positions import Path
 from llmkit.config.problems import Problems, listed
 from llmkit.errors import ConfigError
+from llmkit.values.budgets import MODES, PER, Budget
 from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
 
@@ -95,6 +96,9 @@ STEPS = Kind(
     'queue, reject, a table with a type, or an array of them',
     lambda value: _text(value) or isinstance(value, dict) or (isinstance(value, list) and bool(value)),
 )
+MONEY = Kind("an amount above 0, as a number or as text", lambda value: _text(value) or POSITIVE.accepts(value))
+TEXT_OR_WHOLE = Kind("a word or whole seconds", lambda value: _text(value) or AT_LEAST_ONE.accepts(value))
+TABLE_OR_TABLES = Kind("a table or an array of tables", lambda value: TABLE.accepts(value) or TABLES.accepts(value))
 HEADERS = Kind(
     "a table of strings", lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 )
@@ -111,6 +115,7 @@ OPTIONS: Mapping[str, Kind] = {
     "tools": Kind("an array of tables", lambda value: TABLES.accepts(value) and _plain(value)),
     "tool_choice": TEXT,
     "response_format": one_of("json"),
+    "cache_prompt": FLAG,
     "extra": JSON_TABLE,
 }
 BREAKER: Mapping[str, Kind] = {
@@ -118,6 +123,18 @@ BREAKER: Mapping[str, Kind] = {
     **dict.fromkeys(("share", "window", "open", "longest"), POSITIVE),
 }
 TIMEOUTS: Mapping[str, Kind] = {field.name: POSITIVE for field in attrs.fields(Timeouts)}
+
+BUDGET: Mapping[str, Kind] = {
+    "usd": MONEY,
+    "tokens": AT_LEAST_ONE,
+    "per": one_of(*PER),
+    "window": TEXT_OR_WHOLE,
+    "mode": one_of(*MODES),
+    "model": TEXT,
+    "only": TEXT_OR_TEXTS,
+    "name": TEXT,
+}
+"""``window = "total"`` is for all time, since TOML has no None."""
 
 
 def read(problems: Problems, path: Path, table: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
@@ -154,6 +171,23 @@ def read_options(problems: Problems, path: Path, table: Mapping[str, Any]) -> di
     known = {name: value for name, value in good.items() if name in OPTIONS}
     extra = {**{name: value for name, value in good.items() if name not in OPTIONS}, **good.get("extra", {})}
     return {**known, "extra": extra} if extra else known
+
+
+def read_budgets(problems: Problems, path: Path, given: Any) -> tuple[Budget, ...]:
+    """One table, or several, as budgets; those that are wrong are noted."""
+    places = [(path, given)] if isinstance(given, dict) else [((*path, number), table) for number, table in enumerate(given)]
+    budgets = []
+    for place, table in places:
+        before = len(problems)
+        good = read(problems, place, table, BUDGET)
+        if good.get("window") == "total":
+            good["window"] = None
+        if len(problems) == before and not has_undefined(table):
+            try:
+                budgets.append(Budget(**good))
+            except ConfigError as problem:
+                problems.add(place, problem.message)
+    return tuple(budgets)
 
 
 def _slip(name: str) -> bool:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from llmkit.cache.settings import CacheSettings
 from llmkit.catalog import provider_for, provider_name, split_model
 from llmkit.config.dotenv import parse_dotenv
 from llmkit.config.files import decode, read_bytes, warn_if_readable
@@ -22,7 +23,7 @@ from llmkit.values.instances import Instance
 
 _KEY_NAME = re.compile(r"[A-Z0-9_]*_API_KEYS?")
 _POOL_SIZE = "_CONNECTION_POOL_SIZE"
-_NOT_YET = ("CACHE_TTL", "CACHE_ENABLED")
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 def read_env(
@@ -35,8 +36,9 @@ def read_env(
 
     ``ENABLED_MODELS``, ``PRIMARY_LLM`` and ``FALLBACK_LLM`` name models, as ``provider/model`` or by a name the catalogue
     knows; ``REQUEST_TIMEOUT`` is in seconds; ``LLM_RETRY_MAX_ATTEMPTS`` gives the retries after the first attempt;
-    ``OPENAI_CONNECTION_POOL_SIZE`` and its like give the pool's size, the largest for every host. Keys and base URLs stay in
-    ``Settings.environ``, where :func:`~llmkit.config.keys.keys_for` and :func:`~llmkit.config.keys.base_url_for` find them.
+    ``CACHE_ENABLED``, ``CACHE_TTL`` (seconds) and ``CACHE_URL`` make a cache; ``OPENAI_CONNECTION_POOL_SIZE`` and its like give the
+    pool's size, the largest for every host. Keys and base URLs stay in ``Settings.environ``, where
+    :func:`~llmkit.config.keys.keys_for` and :func:`~llmkit.config.keys.base_url_for` find them.
 
     :param environ: default the process's environment.
     :param env_file: a ``.env`` file; None reads none.
@@ -93,9 +95,7 @@ class _Reader:
         fields["timeout"] = self._number("REQUEST_TIMEOUT", "a number above 0", whole=False, least=0.0)
         fields["retries"] = self._number("LLM_RETRY_MAX_ATTEMPTS", "a whole number of at least 0", whole=True, least=-1)
         fields["pool_size"] = self._pool_size()
-        for name in _NOT_YET:
-            if self._get(name):
-                self.ignored.append(f"{name}: this version of llmkit has no cache")
+        fields["cache"] = self._cache()
         fields["ignored"] = tuple(self.ignored)
         return fields
 
@@ -138,6 +138,19 @@ class _Reader:
             return number
         self._wrong(name, f"expected {expected}, got {text if re.fullmatch(r'-?[0-9.]{1,8}', text) else 'another text'}")
         return None
+
+    def _cache(self) -> CacheSettings | None:
+        """``CACHE_ENABLED`` switches the cache on, ``CACHE_TTL`` says for how many seconds, ``CACHE_URL`` names a second level."""
+        flag, url = self._get("CACHE_ENABLED"), self._get("CACHE_URL")
+        ttl = self._number("CACHE_TTL", "a number above 0", whole=False, least=0.0)
+        if flag and flag.lower() not in _FLAGS:
+            self._wrong("CACHE_ENABLED", "expected true or false")
+        if not _FLAGS.get(flag.lower(), False):
+            if ttl is not None and not flag:
+                self.ignored.append("CACHE_TTL: has no effect without CACHE_ENABLED=true")
+            return None
+        given: dict[str, Any] = {name: value for name, value in (("url", url), ("ttl", ttl)) if value}
+        return CacheSettings(**given)
 
     def _pool_size(self) -> int | None:
         """The largest of the sizes that are given for providers: the client has one for every host."""

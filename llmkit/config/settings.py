@@ -7,7 +7,9 @@ from typing import Any
 
 import attrs
 
+from llmkit.cache.settings import CacheSettings
 from llmkit.policy.strategies import ALIASES
+from llmkit.values.budgets import Budget
 from llmkit.values.completion import ModelInfo
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import Instance, Task, Timeouts
@@ -110,12 +112,24 @@ class Settings:
     """``error``, ``warn`` or ``drop``."""
     hedge: Hedge | None = None
     """When late calls are doubled; None for never."""
+    resume: str | None = None
+    """``restart`` or ``continue``: how streams that break go on; None for not at all."""
+    health_interval: float | None = None
+    """Seconds between two health checks of an instance; None for none."""
+    failure_threshold: int | None = None
+    """Checks that fail in a row after which an instance gets no calls. Default 3."""
     plugins: tuple[str, ...] | None = None
     """The only plugins to load; None means all that are installed."""
     default_model: str | None = None
     """The model of calls that name none, as ``provider/model``."""
     models: tuple[ModelInfo, ...] = ()
     """Facts about models, over the catalogue's."""
+    budget: tuple[Budget, ...] = ()
+    """What may be spent."""
+    usage_db: str | None = None
+    """The SQLite file in which books are kept; None keeps them in memory."""
+    cache: CacheSettings | None = None
+    """The cache of answers; None for none."""
 
     logging: Logging | None = None
     """For the client to apply; no keyword argument."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from llmkit.cache.settings import SCHEMES, CacheSettings
 from llmkit.catalog import provider_for, provider_name, split_model
 from llmkit.config import checks
 from llmkit.config.checks import read, reference
@@ -30,6 +31,7 @@ from llmkit.config.settings import (
 from llmkit.errors import ConfigError, LLMError
 from llmkit.policy.routes import ANY_MODEL
 from llmkit.policy.strategies import ALIASES, STRATEGIES
+from llmkit.values.calls import RESUME
 from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import LIMITS, Instance, Task, Timeouts, check_url
 
@@ -40,6 +42,7 @@ TOP: Mapping[str, checks.Kind] = {
     "providers": checks.TABLES,
     "llm_client": checks.TABLE,
     "executors": checks.TABLE,
+    "cache": checks.TABLE,
     "logging": checks.TABLE,
     "models": checks.TABLE,
 }
@@ -68,10 +71,25 @@ SETTINGS: Mapping[str, checks.Kind] = {
     "verify": checks.FLAG_OR_TEXT,
     "on_unsupported": checks.one_of(*ON_UNSUPPORTED),
     "hedge": checks.HEDGE,
+    "resume": checks.one_of(*RESUME),
+    "health_interval": checks.POSITIVE,
+    "failure_threshold": checks.AT_LEAST_ONE,
     "plugins": checks.TEXTS,
     "default_model": checks.TEXT,
+    "budget": checks.TABLE_OR_TABLES,
+    "usage_db": checks.TEXT,
+    "cache": checks.Kind("a non-empty string, true or false", lambda value: isinstance(value, bool) or checks.TEXT.accepts(value)),
 }
-LATER = ("cache", "budget", "debug_folder")
+CACHE: Mapping[str, checks.Kind] = {
+    "url": checks.TEXT,
+    "ttl": checks.POSITIVE,
+    "max_entries": checks.AT_LEAST_ONE,
+    "max_bytes": checks.AT_LEAST_ONE,
+    "max_entry_bytes": checks.AT_LEAST_ONE,
+    "namespace": checks.ANY_TEXT,
+    "secret": checks.TEXT,
+}
+LATER = ("debug_folder",)
 """Settings of the design that this version does not have."""
 
 INSTANCE: Mapping[str, checks.Kind] = {
@@ -126,6 +144,8 @@ BALANCING: Mapping[str, checks.Kind] = {
     "failure_threshold": checks.AT_LEAST_ONE,
     "weights": checks.TABLES,
 }
+HEALTH = {"health_check_interval_secs": "health_interval", "failure_threshold": "failure_threshold"}
+"""Keys of load balancing for the client's settings."""
 EXECUTORS: Mapping[str, checks.Kind] = {"backends": checks.TABLES, "load_balancing": checks.TABLE}
 WEIGHT: Mapping[str, checks.Kind] = {"backend": checks.TEXT, "weight": checks.POSITIVE}
 LEVELS = {"trace": "debug", "warn": "warning"}
@@ -152,6 +172,7 @@ class Reader:
         """The settings in a whole file; only worth having if ``problems`` stays empty."""
         tables = read(self.problems, (), document, TOP)
         fields = self._settings(("settings",), tables.get("settings", {}), flyllm="providers" in tables)
+        self._cache(fields, tables.get("cache"))
         for number, table in enumerate(tables.get("tasks", [])):
             self._task(("tasks", number), table)
         for shape, kinds in (("instances", INSTANCE), ("providers", PROVIDER)):
@@ -208,7 +229,25 @@ class Reader:
                 good[name] = tuple(good[name])
         if "fallback" in good:
             good["fallback"] = read_steps(self.problems, (*path, "fallback"), good["fallback"])
+        if "budget" in good:
+            good["budget"] = checks.read_budgets(self.problems, (*path, "budget"), good["budget"])
         return good
+
+    def _cache(self, fields: dict[str, Any], table: Mapping[str, Any] | None) -> None:
+        """``settings.cache`` (true, false, a URL or a name) and the table ``[cache]``, as one value."""
+        chosen = fields.pop("cache", None)
+        good = {} if table is None else read(self.problems, ("cache",), table, CACHE)
+        if isinstance(chosen, str) and table is not None and "url" in table:
+            self.problems.add(("cache", "url"), "expected one of settings.cache and cache.url, which mean the same")
+        if chosen is False or (chosen is None and table is None):
+            return
+        if isinstance(chosen, str):
+            good["url"] = chosen
+        scheme, separator, _ = good.get("url", "").partition("://")
+        if separator and scheme not in SCHEMES:
+            where: Path = ("settings", "cache") if isinstance(chosen, str) else ("cache", "url")
+            self.problems.add(where, f"expected memory, a registered name, or a URL of {', '.join(SCHEMES)}")
+        fields["cache"] = CacheSettings(**good)
 
     def _strategy(self, path: Path, name: str) -> str:
         found = strategy_name(name)
@@ -335,9 +374,11 @@ class Reader:
             backends.setdefault(str(backend.get("name")), []).extend(made)
         where = (*path, "load_balancing")
         balancing = read(self.problems, where, tables.get("load_balancing", {}), BALANCING)
-        for name in ("health_check_interval_secs", "failure_threshold"):
-            if name in balancing:
-                self.ignored.append(f"executors.load_balancing.{name}: this version of llmkit makes no health checks")
+        for name, setting in HEALTH.items():
+            if name in balancing and setting in fields:
+                self.problems.add((*where, name), f"expected one of it and settings.{setting}, which mean the same")
+            elif name in balancing:
+                fields[setting] = balancing[name]
         if "strategy" in balancing:
             if "strategy" in fields:
                 self.problems.add((*where, "strategy"), "expected one strategy; settings.strategy names one too")

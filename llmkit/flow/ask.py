@@ -31,9 +31,21 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     :param trail: where to write down its tries, for whoever wants to see them however it ends.
     :raises LLMError: every failure is one; see :mod:`llmkit.errors`.
     """
+    if kit.cache is not None and call.cache is not False:
+        fresh = ask if trail is None else lambda kit, call: ask(kit, call, trail)
+        return await kit.cache.flow(kit, call, fresh)  # type: ignore[no-any-return]
+    if kit.watched:
+        watch(kit)
+    asked: Call[Any] = call
+    attempt: Any = _attempt
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        asked, attempt = budgeted(kit, kit.budgets, call, attempt)
     trail = trail or Trail(call, kit.runtime.now())
+    trail.call = asked
     try:
-        answer: R = await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
+        answer: R = await failover(kit, trail, attempt if call.hedge is None else _hedged(call.hedge, attempt))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
@@ -42,10 +54,17 @@ async def ask(kit: Kit, call: Call[R], trail: Trail | None = None) -> R:
     return answer
 
 
-def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
+def watch(kit: Kit) -> None:
+    """See that the health checks run in the background."""
+    from llmkit.flow.health import begin  # few clients have them
+
+    begin(kit)
+
+
+def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitable[Any]]:
     from llmkit.flow.hedge import hedging  # few calls are hedged
 
-    return hedging(hedge, _attempt)
+    return hedging(hedge, attempt)
 
 
 async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
@@ -70,7 +89,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
         stamp(answer, route, trail, now, reply.headers)
         if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)
-        kit.ledger.answered(route.name, answer.usage)
+        kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)
     return answer
 
 

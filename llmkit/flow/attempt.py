@@ -34,8 +34,12 @@ PROVIDERS_OWN = (Exception, SystemExit)
 BODIES = (bytes, type(None))
 
 
-def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRequest, tuple[str, ...]]:
+def prepared(
+    kit: Kit, call: Call[Any], lease: Lease, after: str | None = None
+) -> tuple[Call[Any], HttpRequest, tuple[str, ...]]:
     """The call as this instance gets it, its request with the key in it, and what was dropped.
+
+    :param after: what its answer has brought already, and is to go on after.
 
     A provider's own mistakes must not look like the caller's, nor escape untyped.
     """
@@ -55,6 +59,8 @@ def prepared(kit: Kit, call: Call[Any], lease: Lease) -> tuple[Call[Any], HttpRe
         elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
             raise provider.cannot("embeddings")
         step = "encode the call"
+        if after is not None and isinstance(call, ChatCall):
+            call = provider.continued(call, instance, after)
         request = provider.encode(call, instance)
         _check_request(route, request)
         if instance.headers:

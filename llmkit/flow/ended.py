@@ -18,7 +18,7 @@ def called_off(kit: Kit, trail: Trail, lease: Lease) -> None:
     provider = lease.route.instance.provider
     error = CallCancelled("called off before its answer came", provider=provider, instance=name, ambiguous=True)
     attempt = trail.book(lease, now, error)
-    kit.ledger.interrupted(name, None, None)
+    kit.ledger.interrupted(name, lease.key.label, trail.call.task, trail.call.tags, None, None, attempt.seconds)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=trail.call, attempt=attempt)
 
@@ -30,6 +30,6 @@ def failed_beside(kit: Kit, trail: Trail, lease: Lease, error: LLMError) -> None
     error.instance = error.instance or lease.route.name
     kit.router.release(lease, now, error)
     attempt = trail.book(lease, now, error)
-    kit.ledger.failed(lease.route.name, error)
+    kit.ledger.failed(lease.route.name, lease.key.label, trail.call.task, trail.call.tags, error, attempt.seconds)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=trail.call, attempt=attempt)

@@ -15,15 +15,20 @@ from llmkit.policy.routes import Lease
 T = TypeVar("T")
 
 
-async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease], Awaitable[T]]) -> T:
+async def failover(
+    kit: Kit,
+    trail: Trail,
+    attempt: Callable[[Kit, Trail, Lease], Awaitable[T]],
+    failed: Lease | None = None,
+    failure: LLMError | None = None,
+    pause: float = 0.0,
+) -> T:
     """Attempt until one try works. A try that works keeps its lease, or releases it itself.
 
+    :param failed: the lease of a try that has failed already, ``failure`` why, ``pause`` how long was waited since.
     :raises LLMError: the last error as it was, or :class:`~llmkit.errors.AllInstancesFailed` where several instances failed.
     """
     call, runtime, hooks = trail.call, kit.runtime, kit.hooks
-    failure: LLMError | None = None
-    failed: Lease | None = None
-    pause = 0.0
     while True:
         try:
             found = kit.router.admit(call, trail.tried, runtime.now(), runtime.waiter)
@@ -39,8 +44,10 @@ async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease]
         if failed is not None:
             if lease.route is not failed.route and hooks.failover:
                 hooks.failover(call=call, error=failure, instance=lease.route.name)
-            elif lease.route is failed.route and hooks.retry:
-                hooks.retry(call=call, error=failure, pause=pause)
+            elif lease.route is failed.route:
+                kit.ledger.retried(lease.route.name)
+                if hooks.retry:
+                    hooks.retry(call=call, error=failure, pause=pause)
         try:
             return await attempt(kit, trail, lease)
         except LLMError as error:
@@ -55,7 +62,7 @@ async def failover(kit: Kit, trail: Trail, attempt: Callable[[Kit, Trail, Lease]
         failure.instance = failure.instance or lease.route.name
         kit.router.release(lease, now, failure)
         attempt_made = trail.book(lease, now, failure)
-        kit.ledger.failed(lease.route.name, failure)
+        kit.ledger.failed(lease.route.name, lease.key.label, call.task, call.tags, failure, attempt_made.seconds)
         if hooks.attempt:
             hooks.attempt(call=call, attempt=attempt_made)
         pause = trail.failed(kit, lease, failure, now)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -18,6 +18,7 @@ from llmkit.values.completion import Attempt, Completion, Timing
 if TYPE_CHECKING:
     from llmkit.flow.stream import OpenStream
     from llmkit.policy.fallbacks import Descent, Outcome
+    from llmkit.values.events import Event
 
 R = TypeVar("R")
 
@@ -39,6 +40,28 @@ def open_with_fallback(kit: Kit, call: ChatCall) -> Coroutine[Any, Any, OpenStre
     from llmkit.flow.stream import open_stream
 
     return open_stream(kit, call) if call.plan is None else _fall_back(kit, call, open_stream, _given_stream)
+
+
+def read_opened(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event], None]:
+    """The events of an open stream, over its interruptions where its call asks for that.
+
+    :raises StreamInterrupted: if it breaks after content was delivered, and cannot go on.
+    """
+    if stream.call.resume is None:
+        from llmkit.flow.stream import read_stream
+
+        return read_stream(kit, stream)
+    from llmkit.flow.resuming import read_resuming  # few streams are resumed
+
+    return read_resuming(kit, stream)
+
+
+async def close_opened(kit: Kit, stream: OpenStream) -> None:
+    """Close a stream that its reader leaves. Calling it again does nothing."""
+    from llmkit.flow.stream import close_stream
+
+    stream.left = True
+    await close_stream(kit, stream)
 
 
 def _given_stream(call: ChatCall, answer: Completion) -> OpenStream:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from llmkit.errors import AllInstancesFailed, LLMError, RateLimitError, Recovery, RequestTimeout
+from llmkit.errors import AllInstancesFailed, ErrorCode, LLMError, RateLimitError, Recovery, RequestTimeout
 from llmkit.flow.kit import Kit
 from llmkit.policy.breaker import is_fault
 from llmkit.policy.routes import NOTHING_TRIED, Lease, Tried
@@ -66,6 +66,10 @@ class Trail:
         self.tried.keys.add(lease.key)
         if error.recovery is Recovery.OTHER_INSTANCE:
             self.tried.dead.add(lease.route)
+        if error.code is ErrorCode.BUDGET_EXCEEDED and error.recovery is Recovery.OTHER_KEY:
+            if kit.router.elsewhere(self.call, self.tried, now) is not None:
+                return 0.0
+            raise self.over(error)  # nothing was sent, and waiting does not help
         if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
             self.tried.routes.add(lease.route)
         counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and lease.key.rest_until <= now)

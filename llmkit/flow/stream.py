@@ -8,11 +8,12 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RequestTimeout, StreamInterrupted
-from llmkit.flow.ask import LONG, finished, tell_error
+from llmkit.flow.ask import LONG, finished, tell_error, watch
 from llmkit.flow.attempt import PROVIDERS_OWN, bare, decoded, prepared, stamp, timed_out, unreadable
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
@@ -20,8 +21,8 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease, Route
 from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
-from llmkit.values.calls import ChatCall
-from llmkit.values.completion import Completion
+from llmkit.values.calls import Call, ChatCall
+from llmkit.values.completion import Attempt, Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS
@@ -31,6 +32,10 @@ from llmkit.wire.errors import request_id
 from llmkit.wire.fold import fold
 from llmkit.wire.http import HttpReply
 from llmkit.wire.redact import without_secret
+
+if TYPE_CHECKING:
+    from llmkit.flow.resuming import Past
+    from llmkit.policy.budgets import Hold
 
 LINGER = 5.0
 """Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""
@@ -52,17 +57,36 @@ class OpenStream:
     events: list[Event] = attrs.field(factory=list)
     first_event: float | None = None
     """Seconds from the start of the call to the first content."""
+    hold: Hold | None = None
+    """What it holds of the client's budgets."""
     told: bool = False
     """Whether the last bytes brought events, behind which an error may be held."""
     ended: bool = False
     """Whether the stream has come to its end in good order."""
     closed: bool = False
+    left: bool = False
+    """Whether its reader has closed it."""
+    past: Past | None = None
+    """What it had brought before it was interrupted."""
+
+    @property
+    def instance(self) -> str:
+        """Name of the instance that answers."""
+        return self.lease.route.name
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The tries so far."""
+        return tuple(self.trail.attempts)
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""
-        completion = fold(self.events, self.lease.route.instance.provider)
+        past = self.past
+        completion = fold(self.events if past is None else past.events + self.events, self.lease.route.instance.provider)
         stamp(completion, self.lease.route, self.trail, now, self.headers, self.first_event)
         finished(self.call, completion, self.dropped)
+        if past is not None:
+            past.complete(completion, self.events)
         return completion
 
 
@@ -71,23 +95,35 @@ async def open_stream(kit: Kit, call: ChatCall) -> OpenStream:
 
     :raises LLMError: as :func:`~llmkit.flow.ask.ask`.
     """
-    trail = Trail(call, kit.runtime.now())
+    if kit.watched:
+        watch(kit)
+    asked: Call[Any] = call
+    attempt: Any = open_on
+    if kit.budgets is not None:
+        from llmkit.flow.budgeted import budgeted
+
+        asked, attempt = budgeted(kit, kit.budgets, call, attempt)
+    trail = Trail(asked, kit.runtime.now())
     try:
-        return await failover(kit, trail, _attempt if call.hedge is None else _hedged(call.hedge))
+        return await failover(kit, trail, attempt if call.hedge is None else _hedged(call.hedge, attempt))
     except LLMError as error:
         tell_error(kit, call, error)
         raise
 
 
-def _hedged(hedge: Hedge) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
+def _hedged(hedge: Hedge, attempt: Any) -> Callable[[Kit, Trail, Lease], Awaitable[OpenStream]]:
     from llmkit.flow.hedge import hedging  # few calls are hedged
 
-    return hedging(hedge, _attempt, close_stream)
+    return hedging(hedge, attempt, close_stream)
 
 
-async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> OpenStream:
+async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None) -> OpenStream:
+    """One try to open a stream.
+
+    :param after: what its answer has brought already, and is to go on after.
+    """
     runtime, route = kit.runtime, lease.route
-    call, request, dropped = prepared(kit, trail.call, lease)
+    call, request, dropped = prepared(kit, trail.call, lease, after)
     assert isinstance(call, ChatCall)
     if request.body is not None and len(request.body) > LONG:
         from llmkit.flow.fitting import fits
@@ -156,6 +192,7 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event
     """The events of an open stream, from its first: those that came together, together.
 
     :raises StreamInterrupted: if it breaks after content was delivered.
+    :raises LLMError: why it broke, where it may be resumed: see :mod:`llmkit.flow.resuming`.
     """
     hook = kit.hooks.stream_event
     events = list(stream.events)
@@ -175,7 +212,7 @@ async def read_stream(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event
     finally:
         await close_stream(kit, stream, failure)
     if failure is not None:
-        raise _interrupted(kit, stream, failure)
+        raise failure if stream.call.resume is not None else interrupted(kit, stream, failure)
 
 
 async def _more(kit: Kit, stream: OpenStream) -> list[Event]:
@@ -253,19 +290,25 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
 
 def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, now: float) -> None:
     ended = stream.ended and failure is None
-    name = stream.lease.route.name
+    lease, call = stream.lease, stream.call
     attempt = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
+    booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
     if ended:
-        kit.ledger.answered(name, usage)
+        kit.ledger.answered(*booked, attempt.seconds)
     else:
-        kit.ledger.interrupted(name, usage, failure)
+        kit.ledger.interrupted(*booked, failure, attempt.seconds)
+    if stream.hold is not None and kit.budgets is not None:
+        from llmkit.flow.budgeted import settled
+
+        settled(kit, kit.budgets, stream.hold, lease, usage, whole=ended)
     if ended and kit.hooks.answer:
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
 
 
-def _interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:
+def interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:
+    """The error for a stream that ends before its end, told to the hooks."""
     error = StreamInterrupted(
         f"the stream broke after it had begun: {failure.message}",
         provider=stream.lease.route.instance.provider,

@@ -1,149 +1,376 @@
-"""What each instance has been used for."""
+"""The books of a client: what each instance, key, model, task and tag has been used for, and what it cost.
+
+Booking lies in the way of every call. It is one look-up and a few additions; grouping, printing and storing are done by those who
+read.
+"""
 
 from __future__ import annotations
 
+import logging
 import operator
 import threading
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
 
-import attrs
-
-from llmkit.errors import LLMError
-from llmkit.values.base import Value
+from llmkit.errors import ErrorCode, LLMError
+from llmkit.observe.rows import COUNTS, PARTIAL, WHOLE, ZEROS, By, Line, UsageRow, grouped
 from llmkit.values.usage import Usage
 
-NOTHING = Usage()
+LOG = logging.getLogger("llmkit.usage")
+MOST_ROWS = 10_000
+"""Different combinations of instance, key, task and tags; tags that come later are booked under ``(other)``."""
+OTHER = ("(other)",)
+MOST_LATER = 64
+"""Calls of one row that wait for its price."""
+ASK = -1
+"""In the place of a cost: the price list is to say."""
+MOST_TOKENS = 1 << 40
+"""Counts from here on are taken for rubbish, as by :mod:`llmkit.values.usage`."""
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 420.0, 600.0)
+"""Upper bounds, in seconds, by which the tries' times are counted."""
+CALLS, ERRORS, INTERRUPTED, CACHE_HITS, ESTIMATED, UNPRICED, PARTIAL_UNPRICED, COST, PARTIAL_COST = range(WHOLE)
+PROMPT, COMPLETION, TOTAL, CACHE_READ, CACHE_WRITE, REASONING = range(WHOLE, PARTIAL)
 
 
-@attrs.frozen(eq=False, repr=False)
-class InstanceUsage(Value):
-    """One instance's books."""
+class Price(Protocol):
+    """What a model costs."""
 
-    instance: str
-    provider: str
-    model: str
-    calls: int = 0
-    """Answers that came whole."""
-    errors: int = 0
-    """Tries that failed."""
-    interrupted: int = 0
-    """Streams that broke or were left, and tries that were called off."""
-    usage: Usage = NOTHING
-    """Tokens of whole answers."""
-    partial_usage: Usage = NOTHING
-    """Tokens of interrupted streams, as far as the vendor told."""
+    def units(self, usage: Usage) -> int | None:
+        """The price of ``usage`` in 10^-12 US dollars; None where it is not known."""
 
 
-_COUNTS = tuple(field.name for field in attrs.fields(Usage) if field.name != "estimated")
-_counts = operator.attrgetter(*_COUNTS)
+PriceOf = Callable[[str, str], "Price | None"]
+"""From provider and model to the price, or None where it is not known."""
 
 
-@attrs.define(eq=False, repr=False)
-class _Row:
-    """One instance's books while they are kept: plain numbers, since adding values up would make a new one for every call."""
-
-    instance: str
-    provider: str
-    model: str
-    calls: int = 0
-    errors: int = 0
-    interrupted: int = 0
-    whole: list[int] = attrs.field(factory=lambda: [0] * len(_COUNTS))
-    partial: list[int] = attrs.field(factory=lambda: [0] * len(_COUNTS))
-    estimated: bool = False
-
-    def add(self, counts: list[int], usage: Usage) -> None:
-        """Add ``usage`` to ``counts``."""
-        counts[:] = map(operator.add, counts, _counts(usage))
-        self.estimated = self.estimated or usage.estimated
-
-    def value(self) -> InstanceUsage:
-        """The books as a value."""
-        whole, partial = _usage(self.whole, self.estimated), _usage(self.partial)
-        return InstanceUsage(
-            self.instance, self.provider, self.model, self.calls, self.errors, self.interrupted, whole, partial
-        )
+def no_price(provider: str, model: str) -> Price | None:
+    """Nobody knows any price."""
+    return None
 
 
-def _usage(counts: list[int], estimated: bool = False) -> Usage:
-    prompt, completion, total, read, written, reasoning = counts
-    return Usage(prompt, completion, total, read, written, reasoning, estimated)
+class Row:
+    """The books of one combination while they are kept."""
+
+    __slots__ = (
+        *("instance", "provider", "model", "key", "task", "tags", "price", "later"),
+        *("counts", "saved", "buckets", "seconds", "left", "kinds"),
+    )
+
+    def __init__(self, place: tuple[str, str | None, str | None, tuple[str, ...]], provider: str, model: str) -> None:
+        self.instance, self.key, self.task, self.tags = place
+        self.provider = provider
+        self.model = model
+        self.price: Price | None = None
+        self.later: list[tuple[int, int, Usage]] | None = []
+        """What waits for the price to be looked up, which happens when the books are read, not in the way of the first calls; None
+        afterwards."""
+        self.counts = list(ZEROS)
+        """In the order of :data:`COUNTS`."""
+        self.saved: tuple[int, ...] = ZEROS
+        """Those of them that have been stored."""
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+        self.left = 0
+        """Streams that their reader left: tries that neither came whole nor failed."""
+        self.kinds: Counter[str] = Counter()
+        """Failed tries by :class:`~llmkit.errors.ErrorCode`."""
+
+    def line(self, counts: tuple[int, ...] | None = None) -> Line:
+        """The books as a line, with ``counts`` in the place of its own."""
+        own = tuple(self.counts) if counts is None else counts
+        return Line(self.instance, self.provider, self.model, self.key, self.task, self.tags, own)
 
 
 class Ledger:
-    """The books of a client, for every instance it has had. Safe for threads, tasks and event loops."""
+    """The books of a client, for every instance it has had. Safe for threads, tasks and event loops.
 
-    def __init__(self) -> None:
+    :param price_of: what a model costs; asked once for each, when the books are read or a row has :data:`MOST_LATER` calls.
+    """
+
+    def __init__(self, price_of: PriceOf = no_price) -> None:
+        self.price_of = price_of
         self._lock = threading.Lock()
-        self._rows: dict[str, _Row] = {}
+        self._names: dict[str, tuple[str, str]] = {}
+        self._rows: dict[tuple[str, str | None, str | None, tuple[str, ...]], Row] = {}
+        self._former: list[Row] = []
+        """Rows of instances whose name has since been given to another model."""
+        self._retries: Counter[str] = Counter()
+        self._prices: dict[tuple[str, str], Price | None] = {}
+        self._told: set[str] = set()
+        self._full = False
 
     def open(self, instance: str, provider: str, model: str) -> None:
         """Begin the books of an instance."""
         with self._lock:
-            self._rows.setdefault(instance, _Row(instance, provider, model))
+            known = self._names.setdefault(instance, (provider, model))
+            if known != (provider, model):
+                self._names[instance] = (provider, model)
+                self._former += [self._rows.pop(place) for place in list(self._rows) if place[0] == instance]
 
-    def answered(self, instance: str, usage: Usage | None) -> None:
-        """Book a whole answer."""
+    # ------------------------------------------------------------------------------------------- booking
+
+    def answered(
+        self,
+        instance: str,
+        key: str | None,
+        task: str | None,
+        tags: tuple[str, ...],
+        usage: Usage | None,
+        seconds: float | None = None,
+        cost: int | None = ASK,
+    ) -> None:
+        """Book a whole answer.
+
+        :param key: the label of the key it was got with.
+        :param seconds: how long the try took, where that is known.
+        :param cost: in 10^-12 US dollars, where somebody knows better than the price list; None where it is known that nobody does.
+        """
+        row = self._rows.get((instance, key, task, tags)) or self._row(instance, key, task, tags)
+        counts = row.counts
+        if usage is not None:
+            try:  # as in tokens_of, which is a tenth of all this
+                prompt, completion, total = usage.prompt_tokens, usage.completion_tokens, usage.total_tokens
+                read, written, reasoning = usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens
+                believed = 0 <= (prompt | completion | total | read | written | reasoning) < MOST_TOKENS
+            except (TypeError, AttributeError):
+                believed = False
+            if not believed:
+                usage = None
+                self._rubbish(row)
         with self._lock:
-            row = self._rows[instance]
-            row.calls += 1
+            counts[CALLS] += 1
+            if seconds is not None:
+                row.seconds += seconds
+                row.buckets[bisect_left(BUCKETS, seconds)] += 1
             if usage is not None:
-                row.add(row.whole, usage)
+                counts[PROMPT] += prompt
+                counts[COMPLETION] += completion
+                counts[TOTAL] += total
+                if read or written or reasoning:
+                    counts[CACHE_READ] += read
+                    counts[CACHE_WRITE] += written
+                    counts[REASONING] += reasoning
+                if usage.estimated:
+                    counts[ESTIMATED] += 1
+            if cost == ASK:
+                if usage is None:
+                    cost = None
+                elif row.later is not None:
+                    row.later.append((COST, UNPRICED, usage))
+                else:
+                    cost = None if row.price is None else row.price.units(usage)
+            if cost is None:
+                counts[UNPRICED] += 1
+            elif cost != ASK:
+                counts[COST] += cost
+        if row.later is not None and len(row.later) >= MOST_LATER:
+            self._price_row(row)
 
-    def failed(self, instance: str, error: LLMError) -> None:
-        """Book a try that failed."""
+    def interrupted(
+        self,
+        instance: str,
+        key: str | None,
+        task: str | None,
+        tags: tuple[str, ...],
+        usage: Usage | None,
+        error: LLMError | None,
+        seconds: float | None = None,
+        cost: int | None = ASK,
+    ) -> None:
+        """Book a stream that broke (``error``) or that its reader left; ``usage`` is what the vendor had told of it by then."""
+        row = self._rows.get((instance, key, task, tags)) or self._row(instance, key, task, tags)
+        counts = row.counts
+        tokens = None if usage is None else tokens_of(usage)
+        if usage is not None and tokens is None:
+            self._rubbish(row)
         with self._lock:
-            self._rows[instance].errors += 1
+            counts[INTERRUPTED] += 1
+            if error is None:
+                row.left += 1
+                self._time(row, seconds)
+            else:
+                self._error(row, error, seconds)
+            for position, count in enumerate(tokens or (), PARTIAL):
+                counts[position] += count
+            if cost != ASK:
+                _add(row, PARTIAL_COST, PARTIAL_UNPRICED, cost)
+            elif usage is None or tokens is None:
+                counts[PARTIAL_UNPRICED] += 1
+            else:
+                self._money(row, PARTIAL_COST, PARTIAL_UNPRICED, usage)
 
-    def interrupted(self, instance: str, usage: Usage | None, error: LLMError | None) -> None:
-        """Book a stream that broke (``error``) or that its reader left, or a try that was called off."""
-        with self._lock:
-            row = self._rows[instance]
-            row.interrupted += 1
-            row.errors += error is not None
-            if usage is not None:
-                row.add(row.partial, usage)
+    def _money(self, row: Row, costs: int, unpriced: int, usage: Usage) -> None:
+        """Add what a usage costs, or put it by until the price is looked up."""
+        if row.later is not None:
+            row.later.append((costs, unpriced, usage))
+        else:
+            _add(row, costs, unpriced, None if row.price is None else row.price.units(usage))
 
-    def rows(self) -> tuple[InstanceUsage, ...]:
-        """The books, in the order in which the instances came."""
+    def _price_row(self, row: Row) -> None:
+        """Look up a row's price, and add what has waited for it."""
+        price = self._price(row.provider, row.model)
         with self._lock:
-            return tuple(row.value() for row in self._rows.values())
+            waiting, row.later, row.price = row.later, None, price
+            for costs, unpriced, usage in waiting or ():
+                self._money(row, costs, unpriced, usage)
+
+    def failed(
+        self,
+        instance: str,
+        key: str | None,
+        task: str | None,
+        tags: tuple[str, ...],
+        error: LLMError,
+        seconds: float | None = None,
+    ) -> None:
+        """Book a try that failed. One that a budget forbade was none."""
+        if error.code is ErrorCode.BUDGET_EXCEEDED:
+            return
+        row = self._rows.get((instance, key, task, tags)) or self._row(instance, key, task, tags)
+        with self._lock:
+            self._error(row, error, seconds)
+
+    def _error(self, row: Row, error: LLMError, seconds: float | None) -> None:
+        row.counts[ERRORS] += 1
+        row.kinds[error.code.value] += 1
+        self._time(row, seconds)
+
+    def _time(self, row: Row, seconds: float | None) -> None:
+        if seconds is not None:
+            row.seconds += seconds
+            row.buckets[bisect_left(BUCKETS, seconds)] += 1
+
+    def cache_hit(self, instance: str, task: str | None, tags: tuple[str, ...]) -> None:
+        """Book an answer from llmkit's own cache, under the instance that gave it when it was new."""
+        row = self._rows.get((instance, None, task, tags)) or self._row(instance, None, task, tags)
+        with self._lock:
+            row.counts[CACHE_HITS] += 1
+
+    def retried(self, instance: str) -> None:
+        """Book that a failed try is made again on the same instance."""
+        with self._lock:
+            self._retries[self._names.get(instance, ("", ""))[0]] += 1
+
+    def _row(self, instance: str, key: str | None, task: str | None, tags: tuple[str, ...]) -> Row:
+        """The row of a combination that has none yet."""
+        provider, model = self._names.get(instance, ("", ""))
+        warn = False
+        with self._lock:
+            if tags and len(self._rows) >= MOST_ROWS:
+                warn, self._full, tags = not self._full, True, OTHER
+            place = (instance, key, task, tags)
+            row = self._rows.get(place)
+            if row is None:
+                row = self._rows[place] = Row(place, provider, model)
+                if (provider, model) in self._prices:
+                    row.price, row.later = self._prices[provider, model], None
+        if warn:
+            LOG.warning("the books have %d rows; tags that come now are booked as %r", MOST_ROWS, OTHER[0])
+        return row
+
+    def _price(self, provider: str, model: str) -> Price | None:
+        place = (provider, model)
+        if place not in self._prices:
+            try:
+                price = self.price_of(provider, model)
+            except Exception as problem:  # prices may come from plugins, and no call fails for them
+                LOG.warning("the price of %s/%s: %s", provider, model, type(problem).__name__)
+                price = None
+            if price is None:
+                LOG.info("the price of %s/%s is not known: its calls are counted as unpriced", provider, model)
+            self._prices[place] = price
+        return self._prices[place]
+
+    def _rubbish(self, row: Row) -> None:
+        if row.provider not in self._told:
+            self._told.add(row.provider)
+            LOG.warning("%s reported usage that cannot be; such calls are counted without tokens", row.provider)
+
+    def cost(self, provider: str, model: str, usage: Usage) -> int | None:
+        """What a usage costs, in 10^-12 US dollars; None where that is not known."""
+        price = self._price(provider, model)
+        return None if price is None else price.units(usage)
+
+    @staticmethod
+    def note(said: str) -> None:
+        """Say something about the books that somebody should know, in the log."""
+        LOG.warning(said)
+
+    @staticmethod
+    def counts(usage: Usage) -> tuple[int, int, int, int, int, int] | None:
+        """See :func:`tokens_of`."""
+        return tokens_of(usage)
+
+    # ------------------------------------------------------------------------------------------- reading
+
+    def kept(self) -> list[Row]:
+        """All rows as they are, for those who store or count them."""
+        with self._lock:
+            rows = [*self._former, *self._rows.values()]
+        for row in rows:
+            if row.later is not None:
+                self._price_row(row)
+        return rows
+
+    def lines(self) -> list[Line]:
+        """The books line by line, beginning with an empty line for each instance, in the order in which they came."""
+        with self._lock:
+            names = dict(self._names)
+        empty = [Line(name, *names[name], None, None, (), ZEROS) for name in names]
+        return empty + [row.line() for row in self.kept()]
+
+    def rows(self, by: By = "instance") -> tuple[UsageRow, ...]:
+        """The books, grouped.
+
+        :raises InvalidRequestError: if there is nothing of the kind to group by.
+        """
+        lines = self.lines()
+        return grouped(lines if by == "instance" or by is None else lines[len(self._names) :], by)
+
+    def retries(self) -> dict[str, int]:
+        """How often each provider was tried again after a failure."""
+        with self._lock:
+            return dict(self._retries)
+
+    def unsaved(self) -> list[tuple[Row, tuple[int, ...], tuple[int, ...]]]:
+        """The rows that have changed since they were last stored, with their counts now and the difference."""
+        changed = []
+        for row in self.kept():
+            with self._lock:
+                now = tuple(row.counts)
+            if now != row.saved:
+                changed.append((row, now, tuple(map(operator.sub, now, row.saved))))
+        return changed
 
     def reset_lock(self) -> None:
         """Start afresh in a forked child, with a lock that nobody holds and books of its own."""
         self._lock = threading.Lock()
-        self._rows = {name: _Row(row.instance, row.provider, row.model) for name, row in self._rows.items()}
+        self._rows, self._former, self._retries = {}, [], Counter()
 
 
-COLUMNS = (
-    ("ID", 5),
-    ("Provider", 15),
-    ("Model", 30),
-    ("Prompt Tokens", 15),
-    ("Completion Tokens", 17),
-    ("Total Tokens", 15),
-    ("Calls", 7),
-    ("Errors", 7),
-)
+def _add(row: Row, costs: int, unpriced: int, units: int | None) -> None:
+    if units is None:
+        row.counts[unpriced] += 1
+    else:
+        row.counts[costs] += units
 
 
-def table(rows: tuple[InstanceUsage, ...]) -> str:
-    """The books as a table for people."""
-    lines = [
-        "--- Token Usage Statistics ---",
-        " ".join(f"{title:<{width}}" for title, width in COLUMNS).rstrip(),
-        "-" * (sum(width for _, width in COLUMNS) + len(COLUMNS) - 1),
-    ]
-    for number, row in enumerate(rows):
-        used = row.usage
-        cells = (
-            number,
-            row.provider,
-            row.model,
-            used.prompt_tokens,
-            used.completion_tokens,
-            used.total_tokens,
-            row.calls,
-            row.errors,
-        )
-        lines.append(" ".join(f"{cell!s:<{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)).rstrip())
-    return "\n".join(lines)
+_tokens = operator.attrgetter(*COUNTS[WHOLE:PARTIAL])
+
+
+def tokens_of(usage: Any) -> tuple[int, int, int, int, int, int] | None:
+    """The six counts of a usage, if they are whole numbers that can be believed.
+
+    One test serves for all of them: ``|`` of whole numbers is negative if one of them is, is at least as large as the largest, and
+    refuses everything else.
+    """
+    try:
+        tokens: tuple[int, int, int, int, int, int] = _tokens(usage)
+        prompt, completion, total, read, written, reasoning = tokens
+        if 0 <= (prompt | completion | total | read | written | reasoning) < MOST_TOKENS:
+            return tokens
+    except (TypeError, AttributeError):
+        pass
+    return None

@@ -22,6 +22,7 @@ from llmkit.values.events import Event
 from llmkit.wire.http import HttpRequest
 
 if TYPE_CHECKING:
+    from llmkit.cache.store import Cache
     from llmkit.policy.strategies import Strategy
 
 hookspec = pluggy.HookspecMarker("llmkit")
@@ -82,8 +83,8 @@ def llmkit_register_strategies() -> Mapping[str, Callable[[], Strategy]]:  # typ
 
 
 @hookspec
-def llmkit_register_caches() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Makers of caches, by name. Asked once, when a client is made; this version has no use for them yet."""
+def llmkit_register_caches() -> Mapping[str, Callable[[], Cache]]:  # type: ignore[empty-body]
+    """Makers of second levels of the cache, by the name that ``Client(cache=...)`` takes. Asked once, when a client is made."""
 
 
 @hookspec

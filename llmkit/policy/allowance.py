@@ -53,17 +53,18 @@ class Estimator:
     """How many tokens a call is likely to use, prompt and answer: its text's length, and what answers used lately."""
 
     def __init__(self) -> None:
-        self._answer = FIRST_GUESS
+        self.answer = FIRST_GUESS
+        """Tokens of an answer, a decaying average."""
 
     def tokens(self, call: Call[Any]) -> int:
         """The estimate, which the vendor's own count settles afterwards."""
         if isinstance(call, ChatCall):
-            return _size(call) + (call.options.max_tokens or int(self._answer))
+            return _size(call) + (call.options.max_tokens or int(self.answer))
         return sum(map(len, call.texts)) // CHARACTERS + 1 if isinstance(call, EmbedCall) else 0
 
     def saw(self, tokens: int) -> None:
         """An answer had so many tokens."""
-        self._answer += DECAY * (tokens - self._answer)
+        self.answer += DECAY * (tokens - self.answer)
 
 
 def _size(call: ChatCall) -> int:

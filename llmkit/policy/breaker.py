@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.errors import InvalidResponseError, LLMError, NetworkError, RateLimitError, ServerError
 
@@ -25,7 +26,7 @@ class Breaker:
     :param settings: True for the defaults; None for a breaker that never opens.
     """
 
-    __slots__ = ("_began", "_faults", "_opened", "_row", "_settings", "_total", "alert", "open", "reason", "until")
+    __slots__ = ("_began", "_faults", "_opened", "_settings", "_total", "alert", "open", "reason", "row", "until")
 
     def __init__(self, settings: BreakerSettings | Literal[True] | None) -> None:
         if settings is True:
@@ -41,7 +42,8 @@ class Breaker:
         """Whether it is open, or half open with a call that is trying."""
         self.alert = False
         """Whether something has gone wrong lately, so that answers count."""
-        self._row = 0
+        self.row = 0
+        """Faults in a row."""
         self._opened = 0
         self._began = 0.0
         self._faults = self._total = 0
@@ -58,20 +60,20 @@ class Breaker:
         if not self.alert or now - self._began > settings.window:
             self._began, self._faults, self._total = now, 0, 0
             self.alert = True
-        self._row += 1
+        self.row += 1
         self._faults += 1
         self._total += 1
         if self.open and self.until < math.inf:
             return  # it was sent before the breaker opened
         sick = self._total >= settings.least and self._faults >= settings.share * self._total
-        if self.open or self._row >= settings.failures or sick:
+        if self.open or self.row >= settings.failures or sick:
             self.reason, self.open = error, True
             self.until = now + min(settings.open * 2.0 ** min(self._opened, 32), settings.longest)
             self._opened += 1
 
     def worked(self, now: float) -> None:
         """A call was answered. The instance is well again, whichever call it was."""
-        self._row = 0
+        self.row = 0
         self._total += 1
         if self.open:
             self.reset()
@@ -86,7 +88,27 @@ class Breaker:
     def reset(self) -> None:
         """Close it: somebody knows better."""
         self.until, self.reason, self.open, self.alert = 0.0, None, False, False
-        self._row = self._opened = self._faults = self._total = 0
+        self.row = self._opened = self._faults = self._total = 0
+
+    def saved(self, now: float) -> dict[str, Any]:
+        """Its state as plain data, with times relative to ``now``; see :meth:`restore`."""
+        return {
+            "open": self.open,
+            "left": None if self.until == math.inf else max(0.0, self.until - now),
+            "alert": self.alert,
+            "window_age": max(0.0, now - self._began) if self.alert else 0.0,
+            "row": self.row,
+            "opened": self._opened,
+            "faults": self._faults,
+            "total": self._total,
+        }
+
+    def restore(self, saved: Mapping[str, Any], reason: LLMError | None, then: float) -> None:
+        """Be as it was saved ``then``. A call that was trying has gone; another may try."""
+        self.open, self.alert, self.reason = saved["open"], saved["alert"], reason
+        self.until = then + (saved["left"] or 0.0) if self.open else 0.0
+        self.row, self._opened = saved["row"], saved["opened"]
+        self._began, self._faults, self._total = then - saved["window_age"], saved["faults"], saved["total"]
 
 
 CLOSED = Breaker(None)

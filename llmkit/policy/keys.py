@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
-from llmkit.values.base import Value
 from llmkit.values.secret import Secret
 
 if TYPE_CHECKING:
@@ -45,19 +44,6 @@ class Key:
     """When to read the vendor's word on its limits again."""
 
 
-@attrs.frozen(eq=False, repr=False)
-class KeyState(Value):
-    """A key's state as data."""
-
-    label: str
-    status: str
-    """``healthy``, ``cooling`` (after a rate limit), or ``out`` (refused, or out of quota)."""
-    seconds_left: float
-    reason: str | None
-    in_flight: int
-    uses: int
-
-
 class KeyPool:
     """Keys in rotation. Not locked: its router's lock guards it.
 
@@ -68,7 +54,8 @@ class KeyPool:
         self.keys = keys
         self.limit = limit
         self._random = random
-        self._next = 0
+        self.next = 0
+        """The position of the key whose turn it is."""
 
     def pick(self, now: float, tried: Collection[Key] = (), tokens: int = 0) -> Key | None:
         """The next key in turn that does not rest, has room for ``tokens`` and is not in ``tried``; None where there is none.
@@ -79,16 +66,20 @@ class KeyPool:
         if len(keys) == 1:
             key = keys[0]
             return key if self._free_at(key, now, tokens) <= now and key not in tried else None
-        position = self._next
+        position = self.next
         for _ in keys:
             if position >= len(keys):
                 position = 0
             key = keys[position]
             position += 1
             if key not in tried and self._free_at(key, now, tokens) <= now:
-                self._next = position
+                self.next = position
                 return key
         return None
+
+    def spare(self, now: float) -> Key:
+        """A key that can be used, out of turn; whoever asks knows that there is one."""
+        return min(self.keys, key=lambda key: self._free_at(key, now, 0))
 
     def _free_at(self, key: Key, now: float, tokens: int) -> float:
         """When a key can be used, as far as is known; inf where it is at its limit on calls in flight."""
@@ -156,20 +147,6 @@ class KeyPool:
     def _rest(bounds: tuple[float, float], strikes: int) -> float:
         first, most = bounds
         return min(first * 2.0 ** min(strikes, 32), most)
-
-    def states(self, now: float) -> tuple[KeyState, ...]:
-        """Every key's state as data."""
-        return tuple(_state(key, now) for key in self.keys)
-
-
-def _state(key: Key, now: float) -> KeyState:
-    left = max(0.0, key.rest_until - now)
-    status, reason = "healthy", None
-    if left and key.resting is not None:
-        out = isinstance(key.resting, (AuthenticationError, PermissionDeniedError, QuotaExceededError))
-        status = "out" if out else "cooling"
-        reason = key.resting.message
-    return KeyState(key.label, status, left, reason, key.in_flight, key.uses)
 
 
 def make_keys(name: str, secrets: tuple[Secret, ...]) -> list[Key]:

@@ -19,9 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
-import attrs
-
-from llmkit.values.base import Value
+from llmkit.values.health import LimiterState, WindowState
 from llmkit.wire.rate_limits import Quota, RateLimits
 
 MINUTE = 60.0
@@ -131,7 +129,7 @@ class Window:
         """Hold what was saved ``now`` instead of what it holds."""
         self._entries = deque(Entry(now + left - self._span, now + left, amount) for left, amount in saved)
         self.used = sum(entry.amount for entry in self._entries)
-        self.drained = now + self.used * self._pace
+        self.drained = now + self.used * self._pace if self.used else 0.0
 
 
 class Told:
@@ -350,27 +348,3 @@ class Limiter:
 
 def _windows(*given: tuple[str, int | None, float]) -> tuple[Window, ...]:
     return tuple([Window(name, most, seconds) for name, most, seconds in given if most is not None])
-
-
-@attrs.frozen(eq=False, repr=False)
-class WindowState(Value):
-    """One limit's state as data."""
-
-    name: str
-    """``rpm``, ``tpm``, ``rpd`` or ``tpd``."""
-    limit: int
-    used: int
-    """What is booked; more than ``limit`` after a call that used more than its estimate."""
-    seconds_left: float
-    """Until all of it has left the window."""
-
-
-@attrs.frozen(eq=False, repr=False)
-class LimiterState(Value):
-    """A scope's limits as data."""
-
-    windows: tuple[WindowState, ...]
-    told: Mapping[str, tuple[float, float]]
-    """What the vendor's headers say, for ``requests`` and ``tokens``: its limit, and what is left of it now."""
-    headroom: float
-    """What is free of the tightest limit, from 0 to 1."""

@@ -32,11 +32,12 @@ def why_not(routes: list[Route], now: float, until: float | None) -> LLMError:
     """
     seconds = None if until is None else max(0.0, until - now)
     keys = [key for route in routes for key in route.keys.keys if key.resting is not None and key.rest_until > now]
-    broken = [route for route in routes if route.breaker.until > now]
+    unwell = [route for route in routes if route.unwell is not None]
+    broken = [route for route in routes if route.breaker.until > now and route.unwell is None]
     labels = _listed([key.label for key in keys])
     reasons = [key.resting for key in keys if key.resting is not None]
     for classes, said in KINDS:
-        if reasons and not broken and all(isinstance(reason, classes) for reason in reasons):
+        if reasons and not broken and not unwell and all(isinstance(reason, classes) for reason in reasons):
             first = next(reason for reason in reasons if isinstance(reason, classes[0]))
             return classes[0](
                 f"{said}: {labels} ({first.message})",
@@ -49,6 +50,12 @@ def why_not(routes: list[Route], now: float, until: float | None) -> LLMError:
     if broken:
         last = next((route.breaker.reason.message for route in broken if route.breaker.reason is not None), "")
         said = f"{_listed([route.name for route in broken])} failed again and again ({last})" + (f"; {said}" if keys else "")
+    if unwell:
+        found = next(route.unwell.message for route in unwell if route.unwell is not None)
+        names = _listed([route.name for route in unwell])
+        said = f"the health checks of {names} failed ({found})" + (f"; {said}" if keys or broken else "")
+        probes = [max(0.0, route.probe_at - now) for route in unwell if route.probe_at is not None]
+        seconds = min(probes) if seconds is None and probes else seconds
     return NoInstanceAvailable(f"nothing can serve the call now; {said}", retry_after=seconds)
 
 

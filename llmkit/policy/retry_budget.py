@@ -43,3 +43,11 @@ class RetryBudget:
         self._left -= 1
         self._retries += 1
         return True
+
+    def saved(self, uses: int, now: float) -> dict[str, float]:
+        """What it holds as plain data; see :meth:`restore`."""
+        return {"left": self._left, "age": max(0.0, now - self._at), "since": max(0, uses - self._uses - self._retries)}
+
+    def restore(self, left: float, at: float, uses: int) -> None:
+        """Hold what was left at a moment when the instance had been given so many calls."""
+        self._left, self._at, self._uses, self._retries = left, at, uses, 0

@@ -11,14 +11,14 @@ import math
 import threading
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from llmkit.errors import ConfigError, LLMError, did_you_mean, shown
+from llmkit.errors import ConfigError, LLMError, PermissionDeniedError, did_you_mean, shown
 from llmkit.policy.allowance import LOOK_AGAIN, Estimator, learn, settle
 from llmkit.policy.breaker import CLOSED, Breaker, is_fault
 from llmkit.policy.candidates import find
 from llmkit.policy.indexes import Facts, Fit, Group
-from llmkit.policy.keys import Key, KeyState
+from llmkit.policy.keys import Key
 from llmkit.policy.lines import Lines
 from llmkit.policy.reasons import why_not
 from llmkit.policy.retry_budget import RetryBudget
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from llmkit.policy.limits import Limiter
     from llmkit.runtime import Waiter
     from llmkit.values.breaker import BreakerSettings
+
+T = TypeVar("T")
 
 MOST_PLANS = 1000
 """Kinds of calls whose ways are remembered."""
@@ -75,7 +77,7 @@ class Router:
         self._given = 0
         self._added = 0
         self.limiter = limiter
-        self._estimator = Estimator()
+        self.estimator = Estimator()
         self._weighed = False
         self.lines = Lines(max_pending, self._lease)
 
@@ -128,6 +130,7 @@ class Router:
             if enabled:
                 route.keys.wake()
                 route.breaker.reset()
+                route.unwell = None
             route.refresh(now)
             self._changed()
 
@@ -156,10 +159,38 @@ class Router:
             defaults = defaults.over(task.defaults)
         return options if defaults is NO_OPTIONS else options.over(defaults)
 
-    def key_states(self, now: float) -> dict[str, tuple[KeyState, ...]]:
-        """Every instance's keys, as data."""
+    def read(self, look: Callable[[Router], T]) -> T:
+        """What ``look`` makes of all that the router knows, which nobody changes meanwhile."""
         with self._lock:
-            return {name: route.keys.states(now) for name, route in self._routes.items()}
+            return look(self)
+
+    def held(self) -> Collection[Route]:
+        """All instances, for :meth:`read` and :meth:`change`."""
+        return self._routes.values()
+
+    def gave(self, count: int) -> None:
+        """So many calls have been given out, in another life, for :meth:`change`."""
+        self._given = max(self._given, count)
+
+    def furnish(self, route: Route) -> None:
+        """Give an instance the breaker and the budget that it would get with its first fault, for :meth:`change`."""
+        if route.breaker is CLOSED and self._breaker is not None:
+            route.breaker = Breaker(self._breaker)
+        if route.budget is None and self._retry_budget is not None:
+            route.budget = RetryBudget(self._retry_budget)
+
+    def change(self, read: Callable[[Router], Iterable[Callable[[], object]]], now: float, strategy: AnyStrategy | None) -> None:
+        """Do what ``read`` gives, all of it or, where that raises, none; then whose turn it is is worked out anew.
+
+        :param strategy: how to choose from now on; None to leave that as it is.
+        """
+        with self._lock:
+            for work in read(self):
+                work()
+            for route in self._routes.values():
+                route.refresh(now)
+            self._strategy = strategy or self._strategy
+            self._changed()
 
     def reset_locks(self) -> None:
         """Start afresh in a forked child: no lock is held, no call is in flight, nobody waits."""
@@ -189,7 +220,7 @@ class Router:
             plan = self._plans.get((call.instance, call.model, call.task, call.fallbacks)) or self._plan(call)
             if self.lines.open:
                 self.lines.serve(now)
-            tokens = self._estimator.tokens(call) if self._weighed else 0
+            tokens = self.estimator.tokens(call) if self._weighed else 0
             held_until = self.lines.held_until(call, now) if self.limiter is not None else 0.0
             if held_until:
                 plan.held_until = held_until
@@ -247,7 +278,7 @@ class Router:
             key.in_flight -= 1
             if lease.taken:
                 if usage is not None:
-                    self._estimator.saw(usage.completion_tokens)
+                    self.estimator.saw(usage.completion_tokens)
                 settle(lease, error, None if usage is None else usage.total_tokens, now)
             if answered:
                 if key.strikes:
@@ -268,6 +299,48 @@ class Router:
                 self.lines.serve(now)
                 if error is not None:
                     self.lines.wake_first()
+
+    def lease_for_probe(self, route: Route, now: float) -> Lease | str:
+        """A lease on one instance, whether calls may go there or not; or why it is not to be probed now."""
+        with self._lock:
+            if not route.enabled or self._routes.get(route.name) is not route:
+                return "it is disabled"
+            if route.breaker.open and route.breaker.until == math.inf:
+                return "a call is trying it"
+            if route.full:
+                return "it has as many calls in flight as it may"
+            if max(route.room_at(now, 0), now if self.limiter is None else self.limiter.ready_at(now, 0)) > now:
+                return "its keys rest, or have no room"
+            key = route.keys.spare(now)
+            lease = Lease(route, key, now, self._epoch)
+            if route.metered or self.limiter is not None:
+                self._take(lease, 0)
+            route.in_flight += 1
+            key.in_flight += 1
+            if route.breaker.open:
+                route.breaker.given()
+            route.refresh(now)
+            return lease
+
+    def probed(
+        self, lease: Lease, now: float, error: LLMError | None, works: bool, unwell: bool | None, probe_at: float | None
+    ) -> None:
+        """Take a probe's lease back.
+
+        :param works: whether the instance answered at all.
+        :param unwell: whether calls are to be kept away from it from now on; None to leave that as it is.
+        :param probe_at: when it is probed next, where that is known.
+        """
+        with self._lock:
+            if lease.epoch is self._epoch:
+                route = lease.route
+                route.probe_at = probe_at
+                if unwell is not None:
+                    route.unwell = error if unwell else None
+                if works and route.breaker.alert:
+                    route.breaker.worked(now)
+        # a key that may not list models may still chat
+        self.release(lease, now, None if isinstance(error, PermissionDeniedError) else error)
 
     def learn(self, lease: Lease, headers: Mapping[str, str], now: float) -> None:
         """Heed what an answer's headers say of the vendor's limits. Those of a key that is far from its limits are read once a

@@ -15,6 +15,7 @@ from llmkit.provider import Provider
 from llmkit.values.instances import Instance
 
 if TYPE_CHECKING:
+    from llmkit.errors import LLMError
     from llmkit.policy.indexes import Group, Seat
     from llmkit.policy.limits import Limiter, Taken
     from llmkit.runtime import Waiter
@@ -63,6 +64,10 @@ class Route:
     """Its limits on requests and tokens."""
     metered: bool = False
     """Whether it or one of its keys has such limits."""
+    unwell: LLMError | None = None
+    """Why the health checks keep calls away; None where they do not."""
+    probe_at: float | None = None
+    """When the next probe may end that."""
     aside: list[Seat] = attrs.field(factory=list)
     """Its seats in indexes that have set it aside."""
     falling: list[Seat] = attrs.field(factory=list)
@@ -79,7 +84,7 @@ class Route:
 
     def refresh(self, now: float) -> None:
         """Work out :attr:`blocked_until` anew."""
-        if not self.enabled or self.full:
+        if not self.enabled or self.full or self.unwell is not None:
             self.blocked_until = math.inf
         else:
             self.blocked_until = max(self.breaker.until, self.room_at(now, 1) if self.metered else self.keys.ready_at(now))
@@ -92,8 +97,8 @@ class Route:
     def waits_for_room(self, now: float, tokens: int, until: float) -> bool:
         """Whether all that keeps a call away is that others are under way, or a limit that will have room before ``until``."""
         if not self.enabled or self.full:
-            return self.enabled
-        if self.breaker.until > now or not any(key.rest_until <= now for key in self.keys.keys):
+            return self.enabled and self.unwell is None
+        if self.unwell is not None or self.breaker.until > now or not any(key.rest_until <= now for key in self.keys.keys):
             return False
         return self.keys.at_limit(now) or (self.metered and self.room_at(now, tokens) < until)
 

@@ -126,6 +126,9 @@ class ScriptedRuntime:
         """Coroutines that run side by side in the runtime's own time, always in the same order."""
         return ScriptedGroup(self)
 
+    def repeat(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
+        """Nothing: a script has no background."""
+
     async def run(self, work: Callable[..., T], *given: Any) -> T:
         """What the function returns; it takes no time."""
         return work(*given)

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -23,7 +23,7 @@ from llmkit.transports.aio_body import TABLE, Body, make_body, running_loop, who
 from llmkit.transports.base import MOST_URLS, BaseRuntime, touch
 from llmkit.transports.proxy import Proxy
 from llmkit.transports.sessions import Pending, Session, current
-from llmkit.transports.tasks import Group
+from llmkit.transports.tasks import Group, Repeat
 from llmkit.wire.body import MOST_BODY, MOST_STREAM
 from llmkit.wire.http import HttpReply, HttpRequest, flaw, is_url
 
@@ -66,6 +66,7 @@ class Runtime(BaseRuntime):
         self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Session] = weakref.WeakKeyDictionary()
         self._parked: set[_Waiter] = set()
         self._latest: Session | None = None
+        self._repeats: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Repeat] = weakref.WeakKeyDictionary()
 
     async def sleep(self, seconds: float) -> None:
         """See :meth:`llmkit.runtime.Runtime.sleep`."""
@@ -121,6 +122,16 @@ class Runtime(BaseRuntime):
         """See :meth:`llmkit.runtime.Runtime.group`."""
         return Group()
 
+    def repeat(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
+        """See :meth:`llmkit.runtime.Runtime.repeat`. Each event loop does it for itself."""
+        loop = asyncio.get_running_loop()
+        known = self._repeats.get(loop)
+        if (known is None or not known.alive) and not self._closed:
+            with self._lock:
+                for old in [known for known in self._repeats if known.is_closed()]:
+                    del self._repeats[old]
+                self._repeats[loop] = Repeat(work)
+
     async def run(self, work: Callable[..., T], *given: Any) -> T:
         """See :meth:`llmkit.runtime.Runtime.run`. A thread of the loop's own pool does the work."""
         return await asyncio.to_thread(work, *given)
@@ -136,16 +147,23 @@ class Runtime(BaseRuntime):
         with self._lock:
             parked = list(self._parked)
             sessions = list(self._sessions.values())
+            repeats = list(self._repeats.values())
         for waiter in parked:
             waiter.wake()
         loop = running_loop()
+        for repeat in repeats:
+            repeat.end_from(loop)
         for session in sessions:
             session.close_from(loop)
 
     async def aclose(self) -> None:
         """See :meth:`close`."""
         self.close()
-        session = self._sessions.get(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        repeat = self._repeats.get(loop)
+        if repeat is not None and (task := repeat.end()) is not None:
+            await asyncio.wait([task])
+        session = self._sessions.get(loop)
         if session is not None and session.closing is not None:
             await asyncio.shield(session.closing)
 

@@ -86,6 +86,10 @@ class BaseRuntime:
         finally:
             await group.aclose()
 
+    def repeat(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
+        """See :meth:`llmkit.runtime.Runtime.repeat`."""
+        raise NotImplementedError
+
     def after_fork(self) -> None:
         """In a forked child: forget the parent's connections, locks and calls."""
 

@@ -7,7 +7,8 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+import weakref
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import requests
@@ -19,7 +20,7 @@ from llmkit.transports import errors
 from llmkit.transports.base import KEPT, BaseRuntime, disown, touch
 from llmkit.transports.pools import OPEN, Adapter, Prepared, current, timeouts
 from llmkit.transports.scopes import Scope, cause, current_scope
-from llmkit.transports.threads import Group
+from llmkit.transports.threads import Group, Repeat
 from llmkit.transports.watchdog import Watched, watchdog
 from llmkit.wire.body import MOST_BODY, MOST_HEADERS, MOST_STREAM, BodyDecoder
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -63,6 +64,7 @@ class Runtime(BaseRuntime):
         self._lock = threading.Lock()
         self._mark = object()
         self._parked: set[_Waiter] = set()
+        self._repeat: Repeat | None = None
 
     async def sleep(self, seconds: float) -> None:
         """See :meth:`llmkit.runtime.Runtime.sleep`."""
@@ -115,6 +117,16 @@ class Runtime(BaseRuntime):
         """See :meth:`llmkit.runtime.Runtime.group`."""
         return Group()
 
+    def repeat(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
+        """See :meth:`llmkit.runtime.Runtime.repeat`. One thread does it all."""
+        if self._repeat is not None and self._repeat.alive:
+            return
+        with self._lock:
+            if not self._closed and (self._repeat is None or not self._repeat.alive):
+                with contextlib.suppress(RuntimeError):  # there can be no more threads now; the next call asks again
+                    self._repeat = Repeat(work)
+                    weakref.finalize(self, self._repeat.end).atexit = False
+
     async def run(self, work: Callable[..., T], *given: Any) -> T:
         """See :meth:`llmkit.runtime.Runtime.run`."""
         return work(*given)
@@ -128,6 +140,9 @@ class Runtime(BaseRuntime):
         self._closed = True
         with self._lock:
             parked = list(self._parked)
+            repeat = self._repeat
+        if repeat is not None:
+            repeat.end()
         for waiter in parked:
             waiter.wake()
         watchdog.end_all(self._mark)

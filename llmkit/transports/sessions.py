@@ -63,6 +63,8 @@ class _Connector(aiohttp.TCPConnector):
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
         exchange = current.get()
+        if exchange is not None and exchange.killed is not None:  # aiohttp sends a GET again whose connection was broken off
+            raise aiohttp.ClientConnectionError("the exchange is over")
         connection = await super().connect(req, traces, timeout)
         if exchange is None:
             return connection

@@ -3,12 +3,71 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
+
+from llmkit.errors import ClientClosedError
 
 BREATH = 8
 """Tasks that may begin in one turn of the event loop: more would keep others waiting, since each first step encodes and sends."""
+
+
+class Repeat:
+    """Work that is done again and again on the running event loop: a task while it is done, a timer in between, so that a loop
+    which ends leaves nothing behind. It knows its work alone."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[float] | None = None
+        self.alive = True
+        """Whether it goes on."""
+        self._plan(0.0)
+
+    def _plan(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        work = self._work()
+        if work is None:
+            self.alive = False
+            return
+        self._task = self._loop.create_task(work)
+        self._task._log_destroy_pending = False  # type: ignore[attr-defined]  # a probe that its loop leaves is no mistake
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[float]) -> None:
+        self._task = None
+        if not self.alive:
+            return
+        problem = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if problem is None:
+            self._plan(task.result())
+            return
+        self.alive = False  # the next call begins it anew
+        if not isinstance(problem, (asyncio.CancelledError, ClientClosedError)):
+            raise problem
+
+    def end(self) -> asyncio.Task[float] | None:
+        """On its loop: let it end; what is being done just now is called off, and given back to be waited for."""
+        self.alive = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        return self._task
+
+    def end_from(self, loop: asyncio.AbstractEventLoop | None) -> asyncio.Task[float] | None:
+        """The same, called while ``loop`` runs in this thread; only on its own is there a task to wait for."""
+        if loop is self._loop:
+            return self.end()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and its timers with it
+            self._loop.call_soon_threadsafe(self.end)
+        return None
 
 
 class Group:

@@ -6,9 +6,10 @@ import contextvars
 import queue
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from llmkit.errors import ClientClosedError
 from llmkit.finish import finish
 from llmkit.runtime import Cancelled
 from llmkit.transports.scopes import Scope, current_scope
@@ -116,6 +117,37 @@ class Group:
                 self._jobs.put(None)
             self._threads = 0
         return late
+
+
+class Repeat:
+    """Work that is done again and again in one thread, until it is ended or gives None. It knows its work alone."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
+        self._work = work
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="llmkit-health", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it goes on."""
+        return self._thread.is_alive()
+
+    def end(self) -> None:
+        """Let it end after what it does just now."""
+        self._over.set()
+
+    def _run(self) -> None:
+        seconds = 0.0
+        while not self._over.wait(min(seconds, threading.TIMEOUT_MAX)):
+            work = self._work()
+            if work is None:
+                return
+            try:
+                seconds = finish(work)
+            except ClientClosedError:
+                return
+            del work  # or it would keep its client while this thread waits
 
 
 def _labour(jobs: queue.SimpleQueue[_Job | None], done: queue.SimpleQueue[_Job | None]) -> None:

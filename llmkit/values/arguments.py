@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from llmkit.values.calls import OnUnsupported
+from llmkit.values.calls import CacheUse, OnUnsupported, Resume
 from llmkit.values.fallbacks import FallbackLike
 from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
@@ -46,6 +46,8 @@ class GenerateOptions(TypedDict, total=False):
     """Asks for the same sampling again."""
     reasoning_effort: str | None
     """How much the model may think."""
+    cache_prompt: bool | None
+    """True asks the vendor to keep the prompt for calls that begin alike, which makes their prompts cheaper."""
     timeout: float | None
     """Seconds for the whole call: queueing, tries, streaming. Default 600."""
     timeouts: Timeouts | None
@@ -67,6 +69,12 @@ class GenerateOptions(TypedDict, total=False):
     """What to do with a parameter the vendor does not have: ``error`` (default), ``warn`` or ``drop``."""
     hedge: HedgeLike | None
     """When a late try is doubled: seconds, a percentile such as ``"p95"``, a :class:`~llmkit.Hedge`, or False for never."""
+    cache: CacheUse
+    """None or True: as the client does; False: not at all; ``refresh``: a new answer, which is kept; a number: an answer of at most
+    so many seconds, kept for so long. Means nothing where the client has no cache."""
+    resume: Resume | Literal[False] | None
+    """Whether a stream that breaks after it has begun goes on: ``"restart"`` begins the answer anew, ``"continue"`` goes on where
+    it stopped; False for never. Default: the client's. Whole answers need no such thing."""
     tags: Sequence[str]
     """Words of your own, for hooks and books."""
     extra: Mapping[str, Any] | None

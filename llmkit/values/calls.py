@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union
 
 import attrs
 
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 OnUnsupported = Literal["error", "warn", "drop"]
 """What to do with a parameter that the vendor does not have."""
+Resume = Literal["restart", "continue"]
+"""How a stream that broke after it had begun goes on: see :class:`~llmkit.values.events.StreamResumed`."""
+RESUME = ("restart", "continue")
 CATEGORIES = ("fast", "balanced", "quality")
 """The vocabulary of :attr:`llmkit.ModelInfo.category`: the small, the middle and the large models of each family."""
 MODEL_WORDS = (*CATEGORIES, "cheapest", "fastest")
 """What may stand for a kind of model in the place of a model's name."""
+CacheUse = Union[bool, Literal["refresh"], float, None]
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -72,6 +76,9 @@ class Call(Value, Generic[R]):
     """A number or a tenacity policy for this call alone; None means the client's."""
     hedge: Hedge | None = None
     """When a late try is doubled; None for never."""
+    cache: CacheUse = None
+    """None or True: as the client does; False: not at all; ``refresh``: a new answer, which is kept; a number: an answer of at
+    most so many seconds, kept for so long. Raw requests and model lists are never kept."""
     priority: int = 0
     """Of calls that wait, those of higher priority go first."""
     answer: ClassVar[type] = object
@@ -94,6 +101,8 @@ class ChatCall(Call[Completion]):
     on_unsupported: OnUnsupported = "error"
     plan: FallbackPlan | None = None
     """What to do when nothing that could serve the call has served it; None for nothing."""
+    resume: Resume | None = None
+    """Whether and how its stream goes on after an interruption."""
 
     @property
     def streamed(self) -> bool:
@@ -116,6 +125,7 @@ class ModelsCall(Call[ModelList]):
     """One page of what the vendor offers."""
 
     answer: ClassVar[type] = ModelList
+    cache: CacheUse = False
     page: str | None = None
 
 
@@ -132,6 +142,7 @@ class CountCall(Call[TokenCount]):
 class RawCall(Call[Any]):
     """A request of the user's own, authorised like any other; its answer is the parsed JSON."""
 
+    cache: CacheUse = False
     method: str
     path: str
     json: Any = None

@@ -97,7 +97,7 @@ class Completion(Value):
     cost: Decimal | None = None
     """US dollars, exactly; None where the price or the usage is not known. Found when it is first read."""
     cached: bool = False
-    """True where llmkit answered from its own cache; this version has none."""
+    """True where llmkit answered from its own cache."""
     dropped: tuple[str, ...] = ()
     """What was asked for and left out, because the vendor has no such feature and ``on_unsupported`` allowed it, or because a
     ``fallback`` asked for less."""
@@ -106,6 +106,8 @@ class Completion(Value):
     fallback: str | None = None
     """Which step of ``fallback``, ``context_fallbacks`` or ``refusal_fallbacks`` this answer comes from, such as
     ``degrade: model openai/gpt-4o-mini, max_tokens 200, tools dropped``; None for the call's own models and ``fallbacks``."""
+    resumed: int = 0
+    """How often the stream broke and went on, where ``resume`` asked for it."""
 
     @property
     def text(self) -> str:
@@ -147,6 +149,8 @@ class Embeddings(Value):
     timing: Timing | None = attrs.field(default=None, repr=False)
     cost: Decimal | None = None
     """As :attr:`Completion.cost`."""
+    cached: bool = False
+    """True where llmkit answered from its own cache."""
 
     def __getstate__(self) -> dict[str, Any]:
         return settled(self)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Union
 
 import attrs
 
+from llmkit.errors import LLMError
 from llmkit.values.base import Value
 from llmkit.values.completion import FinishReason
 from llmkit.values.messages import Extra, Part
@@ -108,6 +109,21 @@ class RawEvent(Value):
     data: Any
 
 
+@attrs.frozen(eq=False, repr=False)
+class StreamResumed(Value):
+    """The stream broke after it had begun, and goes on: only where the call asked for it with ``resume``."""
+
+    type: ClassVar[Literal["resumed"]] = "resumed"
+    text: ClassVar[str] = ""
+    how: Literal["restart", "continue"]
+    """``restart``: the answer begins anew, and everything before this event is void. ``continue``: what follows goes on where the
+    answer stopped."""
+    instance: str | None = None
+    """Name of the instance that answers from here on."""
+    error: LLMError | None = None
+    """What broke the stream; it names the instance that answered before."""
+
+
 Event = Union[
     StreamStarted,
     TextDelta,
@@ -118,6 +134,7 @@ Event = Union[
     UsageReported,
     StreamFinished,
     RawEvent,
+    StreamResumed,
 ]
 
 CONTENT_EVENTS = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, PartDone)

@@ -73,6 +73,9 @@ class Options(Value):
     """``auto``, ``none``, ``required``, or the name of the one tool to call."""
     response_format: ResponseFormat | None = None
     """``"json"`` for any JSON object, or a :class:`JsonSchema`."""
+    cache_prompt: bool | None = None
+    """True asks the vendor to keep the prompt for calls that begin alike. Vendors that do so by themselves need not be told, and
+    those that never do take no notice: the answer is the same, only its price differs."""
     extra: Mapping[str, Any] | None = None
     """More fields for the vendor's request body, merged into it last, as they are."""
 
@@ -95,6 +98,8 @@ class Options(Value):
             _check_tools(self.tools)
         if self.response_format not in (None, "json") and not isinstance(self.response_format, JsonSchema):
             raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {shown(self.response_format)}')
+        if self.cache_prompt is not None and not isinstance(self.cache_prompt, bool):
+            raise InvalidRequestError(f"cache_prompt: expected True or False, got {shown(self.cache_prompt)}")
         if self.extra is not None and not isinstance(self.extra, Mapping):
             raise InvalidRequestError(f"extra: expected a mapping, got {type(self.extra).__name__}")
 

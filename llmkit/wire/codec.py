@@ -17,7 +17,8 @@ import cattrs
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
 from llmkit.values import calls, events, fallbacks, messages
-from llmkit.values.completion import Completion
+from llmkit.values.calls import CacheUse
+from llmkit.values.completion import Completion, Embeddings
 from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ResponseFormat, ToolLike
 from llmkit.values.secret import Secret
@@ -58,7 +59,8 @@ def from_json(data: bytes | str, kind: type[T]) -> T:
 @lru_cache(maxsize=1)
 def converter() -> cattrs.Converter:
     """The cattrs converter behind :func:`to_json` and :func:`from_json`."""
-    attrs.resolve_types(Completion, localns={"Decimal": Decimal})
+    for answer in (Completion, Embeddings):
+        attrs.resolve_types(answer, localns={"Decimal": Decimal})
     names = {"ModelRequest": ModelRequest, "FallbackPlan": fallbacks.FallbackPlan}
     for kind in (calls.ChatCall, calls.EmbedCall, calls.ModelsCall):
         attrs.resolve_types(kind, localns=names)
@@ -119,6 +121,8 @@ def _options(made: cattrs.Converter) -> None:
 
     made.register_structure_hook(Union[str, ModelRequest, None], model)
     made.register_unstructure_hook(Union[str, ModelRequest, None], model_fields)
+    made.register_structure_hook(CacheUse, lambda use, _: use)
+    made.register_unstructure_hook(CacheUse, lambda use: use)
     made.register_structure_hook(ToolLike, tool)
     made.register_unstructure_hook(ToolLike, tool_fields)
     for kind in (ResponseFormat, Union[ResponseFormat, None]):

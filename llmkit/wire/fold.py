@@ -1,25 +1,31 @@
-"""Folding a stream's events into the completion they add up to."""
+"""Folding a stream's events into the completion they add up to, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import attrs
+
+from llmkit.errors import LLMError
 from llmkit.values.completion import Completion, FinishReason
 from llmkit.values.events import (
+    CONTENT_EVENTS,
     Event,
     PartDone,
     RawEvent,
     ReasoningDelta,
     RefusalDelta,
     StreamFinished,
+    StreamResumed,
     StreamStarted,
     TextDelta,
     ToolCallDelta,
     UsageReported,
 )
 from llmkit.values.messages import Message, Part, Reasoning, Refusal, Text, ToolCall
-from llmkit.wire.json import tool_arguments
+from llmkit.values.usage import Usage
+from llmkit.wire.json import dump_json, tool_arguments
 
 
 def fold(events: Iterable[Event], provider: str | None = None) -> Completion:
@@ -30,9 +36,16 @@ def fold(events: Iterable[Event], provider: str | None = None) -> Completion:
     choices: dict[int, _Choice] = {}
     model = id_ = usage = raw = None
     reason, raw_reason = FinishReason.UNKNOWN, None
+    resumed = 0
+    before: list[Usage | None] = []
     for event in events:
         kind = type(event)
-        if kind is UsageReported:
+        if kind in CONTENT_EVENTS:
+            choice = choices.get(event.choice)  # type: ignore[union-attr]
+            if choice is None:
+                choice = choices[event.choice] = _Choice(provider)  # type: ignore[union-attr]
+            choice.add(event)
+        elif kind is UsageReported:
             usage = event.usage  # type: ignore[union-attr]
         elif kind is StreamStarted:
             model, id_ = event.model or model, event.id or id_  # type: ignore[union-attr]
@@ -42,15 +55,60 @@ def fold(events: Iterable[Event], provider: str | None = None) -> Completion:
             choices.setdefault(event.choice, _Choice(provider))  # type: ignore[union-attr]
             if event.choice == 0:  # type: ignore[union-attr]
                 reason, raw_reason = event.finish_reason, event.raw_finish_reason  # type: ignore[union-attr]
-        else:
-            choice = choices.get(event.choice)  # type: ignore[union-attr]
-            if choice is None:
-                choice = choices[event.choice] = _Choice(provider)  # type: ignore[union-attr]
-            choice.add(event)
+        elif kind is StreamResumed:
+            resumed += 1
+            if event.how == "restart":  # type: ignore[union-attr]
+                choices, before = {}, []
+            else:
+                before.append(usage)
+                for choice in choices.values():
+                    choice.leave(event.error)  # type: ignore[union-attr]
+            model = id_ = usage = raw = None
+            reason, raw_reason = FinishReason.UNKNOWN, None
     messages = [choices[number].message() for number in sorted(choices)] or [Message("assistant")]
-    return Completion(
-        messages[0], reason, raw_reason, usage, model, id_, alternatives=tuple(messages[1:]), raw=raw, provider=provider
-    )
+    if before:
+        usage = _sum([*before, usage])
+    others = tuple(messages[1:])
+    return Completion(messages[0], reason, raw_reason, usage, model, id_, others, raw, provider, resumed=resumed)
+
+
+def _sum(parts: list[Usage | None]) -> Usage | None:
+    """The tokens of an answer that came in several parts, marked as an estimate where one of them did not tell its own."""
+    told = [usage for usage in parts if usage is not None]
+    if not told:
+        return None
+    total = sum(told[1:], told[0])
+    return total if len(told) == len(parts) else attrs.evolve(total, estimated=True)
+
+
+def unfold(completion: Completion) -> list[Event]:
+    """Events that add up to ``completion``: each text, thought and tool call in one piece."""
+    events: list[Event] = [StreamStarted(completion.model, completion.id)]
+    for number, message in enumerate((completion.message, *completion.alternatives)):
+        position = 0
+        for part in message.content:
+            events += _events(part, position, number)
+            position += type(part) is ToolCall
+        events.append(StreamFinished(completion.finish_reason, completion.raw_finish_reason, number))
+    if completion.usage is not None:
+        events.append(UsageReported(completion.usage))
+    return events
+
+
+def _events(part: Part, position: int, choice: int) -> list[Event]:
+    kind = type(part)
+    if kind is Text and part.text:  # type: ignore[union-attr]
+        said: list[Event] = [TextDelta(part.text, choice)]  # type: ignore[union-attr]
+        extra = part.extra  # type: ignore[union-attr]
+        return said if extra is None else [*said, PartDone(Text("", extra), choice)]
+    if isinstance(part, Reasoning) and part.extra is None:
+        return [ReasoningDelta(part.text, part.signature, part.redacted, choice)]
+    if isinstance(part, Refusal) and part.extra is None:
+        return [RefusalDelta(part.text, choice)]
+    if isinstance(part, ToolCall):
+        raw = part.raw if part.raw is not None else dump_json(part.arguments).decode()
+        return [ToolCallDelta(position, part.id, part.name, raw, choice, part.extra)]
+    return [PartDone(part, choice)]
 
 
 class _Choice:
@@ -81,6 +139,12 @@ class _Choice:
             else:
                 self.pieces.append([event])
 
+    def leave(self, error: LLMError | None) -> None:
+        """Another answers from here on: what was thought so far stays bound to whoever thought it."""
+        thinker, self.provider = self.provider, error.provider if error is not None else None
+        self.pieces = [self._part(piece) if _is_thought(piece) else piece for piece in self.pieces]
+        self.provider = thinker
+
     def message(self) -> Message:
         return Message("assistant", tuple([self._part(piece) for piece in self.pieces]))
 
@@ -96,6 +160,10 @@ class _Choice:
         if type(first) is RefusalDelta:
             return Refusal("".join([delta.refusal for delta in piece]))
         return _tool_call(piece)
+
+
+def _is_thought(piece: Any) -> bool:
+    return type(piece) is list and type(piece[0]) is ReasoningDelta
 
 
 def _ends_thought(event: Event) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Program
 
 MODEL = ("-m", "openai/gpt-4o-mini")
@@ -46,3 +48,22 @@ def test_an_error_ends_a_script(program: Program):
 
     assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.count("error: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "shown", "said"),
+    [("restart", "one\none two three\n", "the answer begins anew"), ("continue", "one", "the answer goes on")],
+)
+def test_a_stream_that_goes_on_says_so(program: Program, tmp_path: Path, how: str, shown: str, said: str):
+    key = f"sk-test-chat-{how}-0123456789"
+    program.simulator.fail("cut:1", key=key, times=1)
+    config = tmp_path / "llmkit.toml"
+    config.write_text(
+        '[[instances]]\nprovider = "openai"\nmodel = "gpt-4o-mini"\n'
+        f'[settings]\nresume = "{how}"\nretry_initial_delay = 0.01\n'
+    )
+    done = program("chat", "-c", str(config), said="one two three\n", key=key)
+
+    assert done.stdout.startswith(shown)
+    assert done.stderr.startswith("warning: openai/gpt-4o-mini: the stream stopped before its end")
+    assert done.stderr.endswith(f"; {said} at openai/gpt-4o-mini\n")

@@ -73,7 +73,7 @@ def test_every_variable():
     }
     assert settings.ignored == (
         "OPENAI_CONNECTION_POOL_SIZE: one pool size serves every host; the largest, 20, is used",
-        "CACHE_TTL: this version of llmkit has no cache",
+        "CACHE_TTL: has no effect without CACHE_ENABLED=true",
     )
 
 
@@ -145,7 +145,8 @@ def test_the_requirements_env_file_unmodified(blocks, dotenv):
     assert settings.fallbacks == ("anthropic/claude-3-haiku",)
     assert keys_for(Google, settings.environ)[0].reveal() == "your-gemini-key"
     assert base_url_for(OpenAI, settings.environ) == "https://api.openai.com/v1"
-    assert [note.partition(":")[0] for note in settings.ignored] == ["CACHE_TTL", "CACHE_ENABLED"]
+    assert settings.ignored == ()
+    assert (settings.cache.url, settings.cache.ttl) == (None, 3600)
 
 
 def test_a_missing_env_file_is_an_error(tmp_path):

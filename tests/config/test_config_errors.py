@@ -18,7 +18,8 @@ GOLDEN = [
     ("[setings]", "1:1: setings: unknown key; did you mean 'settings'?"),
     (
         "zzz = 1",
-        "1:1: zzz: unknown key; expected one of: executors, instances, llm_client, logging, models, providers, settings, tasks",
+        "1:1: zzz: unknown key; expected one of: cache, executors, instances, llm_client, logging, models, providers, settings,"
+        " tasks",
     ),
     ("settings = 3", "1:1: settings: expected a table, got 3"),
     ("instances = [1]", "1:1: instances: expected an array of tables, got an array"),
@@ -44,7 +45,16 @@ GOLDEN = [
         "[settings]\nretry_initial_delay = 5\nretry_max_delay = 1",
         "2:1: settings.retry_initial_delay: expected at most retry_max_delay",
     ),
-    ("[settings]\ncache = true", "2:1: settings.cache: this version of llmkit does not have this setting"),
+    ("[settings]\ncache = 5", "2:1: settings.cache: expected a non-empty string, true or false, got 5"),
+    (
+        '[settings]\ncache = "memcached://h"',
+        "2:1: settings.cache: expected memory, a registered name, or a URL of redis, rediss, unix, sqlite",
+    ),
+    ("[cache]\nttl = 0", "2:1: cache.ttl: expected a number above 0, got 0"),
+    (
+        "[cache]\nmax_entrys = 1",
+        "2:1: cache.max_entrys: unknown key; did you mean 'max_entries'?",
+    ),
     ('[settings]\ndebug_folder = "d"', "2:1: settings.debug_folder: this version of llmkit does not have this setting"),
     (
         '[settings]\nunavailable = "wiat"',

@@ -10,7 +10,7 @@ from typing import Any
 
 from llmkit.errors import ClientClosedError, RequestTimeout
 from llmkit.testing import Chunks
-from llmkit.transports.tasks import Group
+from llmkit.transports.tasks import Group, Repeat
 from llmkit.wire.http import HttpReply, HttpRequest
 
 
@@ -71,6 +71,7 @@ class VirtualRuntime:
         self.rng = random.Random(1)
         self.closed = False
         self.open_bodies = 0
+        self.repeats: list[Repeat] = []
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -140,6 +141,10 @@ class VirtualRuntime:
     def group(self) -> Group:
         return Group()
 
+    def repeat(self, work: Callable[[], Any]) -> None:
+        if not any(repeat.alive for repeat in self.repeats):
+            self.repeats.append(Repeat(work))
+
     async def run(self, work: Callable[..., Any], *given: Any) -> Any:
         return work(*given)
 
@@ -148,6 +153,8 @@ class VirtualRuntime:
 
     def close(self) -> None:
         self.closed = True
+        for repeat in self.repeats:
+            repeat.end()
 
     async def aclose(self) -> None:
         self.close()

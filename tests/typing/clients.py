@@ -50,6 +50,8 @@ def sync(client: Client) -> None:
     assert_type(client.race("Hi", models=["openai/gpt-4o-mini", "anthropic/claude-3-5-haiku-latest"], max_tokens=5), Completion)
     client.race("Hi", instances=["one", "two"])
     client.generate("Hi", hedge=0.5)
+    client.stream("Hi", resume="continue")
+    client.stream("Hi", resume=False)
     client.generate("Hi", hedge=Hedge("p95", max_extra=0.2))
     client.batch(["one"], progress=True)
     client.generate("Hi", model="cheapest", task=None)

@@ -23,6 +23,7 @@ from llmkit.values.events import (
     ReasoningDelta,
     RefusalDelta,
     StreamFinished,
+    StreamResumed,
     StreamStarted,
     TextDelta,
     ToolCallDelta,
@@ -102,6 +103,7 @@ VALUES: list[Any] = [
     UsageReported(Usage()),
     StreamFinished(FinishReason.TOOL_CALLS, "stop", 1),
     RawEvent({"a": 1}),
+    StreamResumed("continue", "i"),
 ]
 
 

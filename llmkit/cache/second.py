@@ -1,0 +1,124 @@
+"""The second level as a call sees it: it never raises, and is left alone while it is broken."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from llmkit.cache.breaker import Breaker
+from llmkit.cache.entries import Entry, Seal
+from llmkit.cache.store import Cache
+from llmkit.wire.redact import describe
+
+SLOW = 0.1
+"""Seconds from which on an operation counts as a failure, though it worked."""
+PATIENCE = 0.05
+"""Seconds after which an operation that still waits for a thread is given up."""
+LOCKED = 10.0
+"""Seconds for which a process may keep the others from asking the vendor the same."""
+
+Clock = Callable[[], float]
+FAILED = object()
+log = logging.getLogger("llmkit.cache")
+
+
+@attrs.frozen(eq=False, repr=False)
+class Found:
+    """What a look at the second level came to."""
+
+    entry: Entry | None = None
+    busy: bool = False
+    """Another process is asking the vendor already."""
+    failed: bool = False
+    """The second level did not answer, or was not asked."""
+
+
+class Second:
+    """A second level behind a breaker. Its functions block, and are run where that harms nobody.
+
+    ``clock`` and ``wall`` are the runtime's: the breaker counts where the work is done, which may be in another thread and later
+    than it was asked for.
+    """
+
+    def __init__(self, store: Cache, seal: Seal, max_entry_bytes: int) -> None:
+        self.store = store
+        self.breaker = Breaker()
+        self.errors = 0
+        self.skipped = 0
+        self.rejected = 0
+        self._seal = seal
+        self._most = max_entry_bytes
+        self._prefix = "llmkit:" + seal.namespace.replace("%", "%25").replace(":", "%3A") + ":"
+        self._locks = hasattr(store, "lock") and hasattr(store, "unlock")
+
+    def resting(self, now: float) -> bool:
+        """Whether it is left alone now."""
+        return self.breaker.resting(now)
+
+    def look(self, key: str, kind: str, token: str | None, clock: Clock, wall: Clock, asked: float) -> Found:
+        """The entry under ``key``; where there is none, and ``token`` is given, the right to make it."""
+        data = self._guarded(clock, asked, self.store.get, self._prefix + key)
+        if data is FAILED:
+            return Found(failed=True)
+        if data is not None:
+            entry = self._seal.decode(data, key, kind, clock(), wall())
+            if entry is not None:
+                return Found(entry)
+            self.rejected += 1
+        if token is None or not self._locks:
+            return Found()
+        lock = self.store.lock  # type: ignore[attr-defined]
+        got = self._guarded(clock, clock(), lock, self._prefix + "lock:" + key, token, LOCKED)
+        return Found(busy=got is False, failed=got is FAILED)
+
+    def keep(self, key: str, entry: Entry, token: str | None, clock: Clock, wall: Clock, asked: float) -> bool:
+        """Write an entry, and give the right to make it back; whether it was written."""
+        data = self._guarded(clock, asked, self._seal.encode, key, entry, clock(), wall())
+        if data is FAILED or len(data) > self._most:
+            written = False
+        else:
+            left = None if entry.until == float("inf") else max(0.001, entry.until - clock())
+            written = self._guarded(clock, clock(), self.store.set, self._prefix + key, data, left) is not FAILED
+            if not written:
+                return False
+        self.release(key, token, clock)
+        return written
+
+    def release(self, key: str, token: str | None, clock: Clock) -> None:
+        """Give the right to make an entry back."""
+        if token is not None and self._locks:
+            unlock = self.store.unlock  # type: ignore[attr-defined]
+            self._guarded(clock, clock(), unlock, self._prefix + "lock:" + key, token)
+
+    def delete(self, key: str, clock: Clock, asked: float) -> bool:
+        """Forget an entry; whether the second level took it in."""
+        return self._guarded(clock, asked, self.store.delete, self._prefix + key) is not FAILED
+
+    def clear(self, clock: Clock, asked: float) -> bool:
+        """Forget every entry of the namespace; whether the second level took it in."""
+        return self._guarded(clock, asked, self.store.clear, self._prefix, patient=True) is not FAILED
+
+    def _guarded(self, clock: Clock, asked: float, work: Callable[..., Any], *given: Any, patient: bool = False) -> Any:
+        now = clock()
+        if (now - asked > PATIENCE and not patient) or not self.breaker.allows(now):
+            self.skipped += 1
+            return FAILED
+        try:
+            result = work(*given)
+            said = None
+        except (Exception, SystemExit) as problem:  # a cache may be anybody's
+            result, said = FAILED, describe(problem)
+        ended = clock()
+        if said is None and ended - now > SLOW and not patient:
+            said = f"it took {ended - now:.3f} s"
+        if said is None:
+            if self.breaker.worked():
+                log.info("the cache's second level works again")
+            return result
+        self.errors += 1
+        if self.breaker.failed(ended):
+            log.warning("the cache's second level is left alone for %g s at a time: %s", self.breaker.pause, said)
+        return result

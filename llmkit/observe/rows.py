@@ -1,0 +1,166 @@
+"""What the books are made of: counts in a fixed order, lines that say whose they are, and rows for people, grouped as asked."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
+
+import attrs
+
+from llmkit.errors import InvalidRequestError, did_you_mean, shown
+from llmkit.values.base import Value
+from llmkit.values.money import dollars
+from llmkit.values.usage import Usage
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+COUNTS = (
+    *("calls", "errors", "interrupted", "cache_hits", "estimated", "unpriced", "partial_unpriced", "cost", "partial_cost"),
+    *("prompt_tokens", "completion_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("partial_prompt_tokens", "partial_completion_tokens", "partial_total_tokens"),
+    *("partial_cache_read_tokens", "partial_cache_write_tokens", "partial_reasoning_tokens"),
+)
+"""The numbers that are kept, in their order in every list of them. Costs are in 10^-12 US dollars."""
+WHOLE = COUNTS.index("prompt_tokens")
+"""Where the six kinds of tokens of whole answers begin."""
+PARTIAL = COUNTS.index("partial_prompt_tokens")
+"""Where those of interrupted streams begin."""
+ZEROS = (0,) * len(COUNTS)
+NOTHING = Usage()
+
+
+class Line(NamedTuple):
+    """One line of the books: whose it is, and its counts in the order of :data:`COUNTS`."""
+
+    instance: str
+    provider: str
+    model: str
+    key: str | None
+    """The key's label; None for answers from llmkit's own cache."""
+    task: str | None
+    tags: tuple[str, ...]
+    counts: Sequence[int]
+    minute: int = 0
+    """Unix time at which the minute began, where it was stored."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class UsageRow(Value):
+    """One row of the books. Labels by which the rows are not grouped are empty."""
+
+    instance: str = ""
+    provider: str = ""
+    model: str = ""
+    calls: int = 0
+    """Answers that came whole from a vendor."""
+    errors: int = 0
+    """Tries that failed."""
+    interrupted: int = 0
+    """Streams that broke or were left."""
+    usage: Usage = NOTHING
+    """Tokens of whole answers; ``estimated`` where any of them was."""
+    partial_usage: Usage = NOTHING
+    """Tokens of interrupted streams, as far as the vendor told."""
+    cost: Decimal | None = None
+    """US dollars for whole answers whose price is known; None where that is not one of them."""
+    unpriced: int = 0
+    """Whole answers that ``cost`` leaves out: their price is not known, or the vendor told no usage."""
+    partial_cost: Decimal | None = None
+    """US dollars for interrupted streams, likewise."""
+    partial_unpriced: int = 0
+    estimated: int = 0
+    """Whole answers whose tokens were estimated."""
+    cache_hits: int = 0
+    """Answers from llmkit's own cache, which cost nothing."""
+    key: str | None = None
+    task: str | None = None
+    tag: str | None = None
+    start: int | None = None
+    """Unix time at which the hour or day began, in books that were stored and are grouped so."""
+
+
+By = Union[str, Sequence[str], None]
+DIMENSIONS: Mapping[str, tuple[str, ...]] = {
+    "instance": ("instance", "provider", "model"),
+    "key": ("key", "instance", "provider", "model"),
+    "model": ("provider", "model"),
+    "provider": ("provider",),
+    "task": ("task",),
+    "tag": ("tag",),
+    "hour": ("start",),
+    "day": ("start",),
+}
+"""What rows can be grouped by, and the labels they have then."""
+SECONDS = {"hour": 3600, "day": 86400}
+
+
+def dimensions(by: By) -> tuple[str, ...]:
+    """What to group by, checked.
+
+    :raises InvalidRequestError: if there is no such thing.
+    """
+    names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    for name in names:
+        if name not in DIMENSIONS:
+            near = did_you_mean(name, DIMENSIONS) if isinstance(name, str) else ""
+            raise InvalidRequestError(f"by: expected {', '.join(DIMENSIONS)} or None, got {shown(name)}{near}")
+    return names
+
+
+def grouped(lines: Iterable[Line], by: By) -> tuple[UsageRow, ...]:
+    """Sums of lines that have the labels in question in common, in the order in which they come. A call with several tags is in
+    the row of each, so rows by tag may add up to more than the whole.
+
+    :raises InvalidRequestError: if there is nothing of the kind to group by.
+    """
+    names = dimensions(by)
+    labels = tuple(dict.fromkeys(label for name in names for label in DIMENSIONS[name]))
+    period = min([SECONDS[name] for name in names if name in SECONDS], default=0)
+    sums: dict[tuple[Any, ...], list[int]] = {} if names else {(): list(ZEROS)}
+    for line in lines:
+        for tag in (line.tags or (None,)) if "tag" in labels else (None,):
+            place = tuple([_label(line, label, tag, period) for label in labels])
+            total = sums.get(place)
+            if total is None:
+                sums[place] = list(line.counts)
+            else:
+                total[:] = map(operator.add, total, line.counts)
+    return tuple([row(counts, **dict(zip(labels, place, strict=True))) for place, counts in sums.items()])
+
+
+def _label(line: Line, label: str, tag: str | None, period: int) -> Any:
+    if label == "tag":
+        return tag
+    if label == "start":
+        return line.minute - line.minute % period
+    return getattr(line, label)
+
+
+def row(counts: Sequence[int], **labels: Any) -> UsageRow:
+    """Counts as a row."""
+    calls, errors, interrupted, cache_hits, estimated, unpriced, partial_unpriced, cost, partial_cost = counts[:WHOLE]
+    return UsageRow(
+        calls=calls,
+        errors=errors,
+        interrupted=interrupted,
+        usage=_usage(counts[WHOLE:PARTIAL], estimated > 0),
+        partial_usage=_usage(counts[PARTIAL:], False),
+        cost=_cost(cost, calls, unpriced),
+        unpriced=unpriced,
+        partial_cost=_cost(partial_cost, interrupted, partial_unpriced),
+        partial_unpriced=partial_unpriced,
+        estimated=estimated,
+        cache_hits=cache_hits,
+        **labels,
+    )
+
+
+def _usage(counts: Sequence[int], estimated: bool) -> Usage:
+    prompt, completion, total, read, written, reasoning = counts
+    return Usage(prompt, completion, total, read, written, reasoning, estimated)
+
+
+def _cost(units: int, calls: int, unpriced: int) -> Decimal | None:
+    return None if calls and calls == unpriced else dollars(units)
