@@ -30,13 +30,17 @@ async def failover(
     """
     call, runtime, hooks = trail.call, kit.runtime, kit.hooks
     while True:
-        found = kit.router.admit(call, trail.tried, runtime.now(), runtime.waiter)
-        if type(found) is Lease:
-            lease = found
-        else:
-            from llmkit.flow.waiting import turn  # most calls never wait
+        try:
+            found = kit.router.admit(call, trail.tried, runtime.now(), runtime.waiter)
+            if type(found) is Lease:
+                lease = found
+            else:
+                from llmkit.flow.waiting import turn  # most calls never wait
 
-            lease = await turn(kit, trail, found)
+                lease = await turn(kit, trail, found)
+        except LLMError as error:  # also what the router says, which knows nothing of earlier tries
+            error.attempts = tuple(trail.attempts)
+            raise
         if failed is not None:
             if lease.route is not failed.route and hooks.failover:
                 hooks.failover(call=call, error=failure, instance=lease.route.name)

@@ -75,7 +75,11 @@ class Trail:
         counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and lease.key.rest_until <= now)
         if counted:
             self.owed = self._counted(kit, error, now)
-        elsewhere = kit.router.elsewhere(self.call, self.tried, now)
+        try:
+            elsewhere = kit.router.elsewhere(self.call, self.tried, now)
+        except LLMError as gone:  # every instance was taken out or switched off meanwhile
+            gone.attempts = tuple(self.attempts)
+            raise
         if elsewhere:
             return 0.0
         if counted and is_fault(error) and not kit.router.afford_retry(lease.route, now):

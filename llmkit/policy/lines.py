@@ -66,7 +66,12 @@ class Lines:
         plans = list(self.open.values())
         if len(plans) > 1:
             plans.sort(key=lambda plan: plan.line[0][:2])
+        held_until = 0.0
         for plan in plans:
+            if held_until > now:  # nobody takes the client's room from a call that waits for it, however small
+                plan.held_until = held_until
+                self._watch(plan)
+                continue
             line = plan.line
             passed = []
             while line:
@@ -87,6 +92,14 @@ class Lines:
                 del self.open[id(plan)]
             else:
                 self._watch(plan)
+                held_until = plan.held_until
+
+    def held_until(self, call: Call[Any], now: float) -> float:
+        """Until when the client's room is kept for those who wait for it and go before ``call``; 0 where nobody does."""
+        holding = [
+            plan.held_until for plan in self.open.values() if plan.held_until > now and plan.line[0][0] <= -call.priority
+        ]
+        return min(holding, default=0.0)
 
     def _watch(self, plan: Plan) -> None:
         """Let the first in line look at the clock, if it does not watch it yet, or for a later time."""

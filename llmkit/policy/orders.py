@@ -7,7 +7,8 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from llmkit.policy.indexes import Fit, Group, Ranked, Seat, given_longest_ago
+from llmkit.policy.indexes import Fit, Group, Ranked, Seat
+from llmkit.policy.routes import OLD
 
 if TYPE_CHECKING:
     from llmkit.policy.routes import Route
@@ -19,7 +20,7 @@ class Quickest:
 
     def __init__(self, group: Group) -> None:
         self._quickest = (Ranked(group, _seconds, falls=True), Ranked(group, _seconds_to_first, falls=True))
-        self._oldest = Ranked(group, given_longest_ago)
+        self._oldest = (Ranked(group, _measured), Ranked(group, _measured_first))
         self._since = 0
 
     def add(self, seat: Seat) -> None:
@@ -30,9 +31,9 @@ class Quickest:
         self._since += 1
         quickest = self._quickest[streamed].pick(now, fit)
         if quickest is None or quickest.route.seconds(streamed) is None:  # none is known: spread
-            return self._oldest.pick(now, fit)
+            return self._oldest[streamed].pick(now, fit)
         if self._since >= TRY_NEW:
-            oldest = self._oldest.pick(now, fit)
+            oldest = self._oldest[streamed].pick(now, fit)
             if oldest is not None and self._worth_trying(oldest.route, streamed, now):
                 self._since = 0
                 return oldest
@@ -52,8 +53,6 @@ class Quickest:
 
 TRY_NEW, TRY_OLD = 2, 5
 """At most every so manieth call tries an instance that was never measured, or not for a while."""
-OLD = 60.0
-"""Seconds after which a measurement is old."""
 
 
 def _seconds(seat: Seat) -> Any:
@@ -62,6 +61,14 @@ def _seconds(seat: Seat) -> Any:
 
 def _seconds_to_first(seat: Seat) -> Any:
     return math.inf if seat.route.first_event is None else seat.route.first_event
+
+
+def _measured(seat: Seat) -> Any:
+    return (seat.route.latency_at, seat.route.last_given)
+
+
+def _measured_first(seat: Seat) -> Any:
+    return (seat.route.first_event_at, seat.route.last_given)
 
 
 class ByLot:

@@ -221,7 +221,10 @@ class Router:
             if self.lines.open:
                 self.lines.serve(now)
             tokens = self.estimator.tokens(call) if self._weighed else 0
-            if not plan.line:
+            held_until = self.lines.held_until(call, now) if self.limiter is not None else 0.0
+            if held_until:
+                plan.held_until = held_until
+            elif not plan.line:
                 lease = self._lease(plan, call, tried, now, tokens)
                 if lease is not None:
                     return lease
@@ -368,6 +371,8 @@ class Router:
         with self._lock:
             self.lines.leave(parked)
             lease = parked.lease
+            if self._weighed and parked.first:
+                self._unhold(parked.plan, now)
         if lease is not None:
             self.release(lease, now)
 
@@ -522,6 +527,15 @@ class Router:
         elif route.blocked_until < math.inf:
             for seat in seats:
                 seat.group.plan(seat)
+
+    def _unhold(self, plan: Plan, now: float) -> None:
+        """The first in line has gone: the room that was kept for it is the others'."""
+        for group in plan.groups:
+            for route in group.routes:
+                if route.metered and route.blocked_until > now:
+                    self._came_free(route, now)
+        if self.lines.open:
+            self.lines.serve(now)
 
 
 def fresh(tried: Tried, avoid: bool) -> Fit:

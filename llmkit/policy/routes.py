@@ -26,6 +26,8 @@ ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
 LATENCY_DECAY = 0.3
 """Share of the newest measurement in an instance's average latency."""
+OLD = 60.0
+"""Seconds after which a measurement is old: a newer one takes its place, and instances are tried for the sake of one."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -111,12 +113,10 @@ class Route:
     def answered(self, seconds: float, first_event: float | None, now: float) -> None:
         """Note how long an answer took, and a stream's first content."""
         if first_event is not None:
-            before = self.first_event
-            self.first_event = first_event if before is None else before + LATENCY_DECAY * (first_event - before)
+            self.first_event = _average(self.first_event, first_event, now - self.first_event_at)
             self.first_event_at = now
         else:
-            before = self.latency
-            self.latency = seconds if before is None else before + LATENCY_DECAY * (seconds - before)
+            self.latency = _average(self.latency, seconds, now - self.latency_at)
             self.latency_at = now
 
     def seconds(self, streamed: bool) -> float | None:
@@ -195,3 +195,7 @@ class Tried:
 
 
 NOTHING_TRIED = Tried()
+
+
+def _average(before: float | None, measured: float, age: float) -> float:
+    return measured if before is None or age >= OLD else before + LATENCY_DECAY * (measured - before)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from llmkit import LLMError, NetworkError, RequestTimeout, StreamInterrupted, Timeouts
+from llmkit.policy.strategies import STRATEGIES
 from llmkit.simulator import Simulator
 from llmkit.testing import Chunks
 from llmkit.wire.http import HttpReply, HttpRequest
@@ -162,6 +163,46 @@ def test_same_trace_in_both_colours():
 
     assert logs[0] == logs[1]
     assert len(logs[0]) > 300
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_same_trace_of_a_whole_fleet_in_both_colours(strategy: str):
+    """R25: the same with several instances, keys, limits, breakers, a budget for retries and fallbacks, under every strategy."""
+    logs = []
+    for name in ("sync", "async"):
+        colour = Colour(name)
+        vendor = Vendor(0.06, seed=11)
+        instances = [
+            openai(*KEYS[:2], name="a", rpm=40, max_concurrency=3, weight=2),
+            openai(*KEYS[2:5], name="b", rpm_per_key=15, priority=1),
+            openai(KEYS[5], name="c", tpm=50_000),
+            openai(KEYS[5], name="d", model="small"),
+        ]
+        timeouts = Timeouts(attempt=30, first_event=20, idle=20)
+        settings = {"strategy": strategy, "timeouts": timeouts, "timeout": 600, "retries": 4, "rpm": 90}
+        client = colour.scripted(vendor, instances, latency=0.3, **settings)
+        client.core._rng.seed(7)
+        outcomes = []
+        for number in range(200):
+            if number % 40 == 20:
+                client.disable("abc"[number // 40 % 3])
+            elif number % 40 == 39:
+                client.enable("abc"[number // 40 % 3])
+            try:
+                how = {"model": "openai/m", "fallbacks": ["openai/small"]} if number % 3 else {}
+                call = client.stream if number % 2 else client.generate
+                answered = call(f"question {number}", **how)
+                completion = answered.completion() if number % 2 else answered
+                outcomes.append([(attempt.instance, attempt.key, attempt.seconds) for attempt in completion.attempts])
+            except LLMError as error:
+                outcomes.append([type(error).__name__, *[(attempt.instance, attempt.key) for attempt in error.attempts]])
+        assert client.in_flight() == 0
+        used = {row.instance: (row.calls, row.usage) for row in client.usage()}
+        logs.append((outcomes, client.runtime.clock, [kind for kind, _ in client.runtime.log], used))
+        colour.end()
+
+    assert logs[0] == logs[1]
+    assert len(logs[0][2]) > 200
 
 
 @pytest.mark.parametrize("words", range(4))
