@@ -66,13 +66,13 @@ class Books:
         return to_json(self.usage(by)) if format == "json" else to_csv(self.usage(by))
 
     def _healthy(self) -> dict[str, bool]:
-        """For each provider, whether an instance of it is enabled and has a key that does not rest."""
-        routes = self._core.router.routes()
-        healthy = dict.fromkeys([route.provider.name for route in routes], False)
-        keys = self._core.router.key_states(self._runtime.now())
-        for route in routes:
-            if route.enabled and any(key.seconds_left == 0 for key in keys.get(route.name, ())):
-                healthy[route.provider.name] = True
+        """For each provider, whether an instance of it can take calls, room in its limits aside."""
+        now = self._runtime.now()
+        healthy: dict[str, bool] = {}
+        for route in self._core.router.routes():
+            well = route.enabled and route.unwell is None and route.breaker.until <= now
+            rested = any(key.rest_until <= now for key in route.keys.keys)
+            healthy[route.provider.name] = healthy.get(route.provider.name, False) or (well and rested)
         return healthy
 
     def budgets(self) -> tuple[BudgetState, ...]:
