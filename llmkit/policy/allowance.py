@@ -46,7 +46,6 @@ def meter(route: Route) -> None:
         for key in route.keys.keys:
             key.limiter = allowance(*per_key)
     route.metered = route.limiter is not None or any(key.limiter is not None for key in route.keys.keys)
-    route.limited = route.limited or route.metered
 
 
 class Estimator:
@@ -112,7 +111,7 @@ def learn(lease: Lease, observed: RateLimits, now: float) -> None:
         from llmkit.policy.limits import Limiter
 
         key.limiter = Limiter()
-        route.metered = route.limited = True
+        route.metered = True
     key.limiter.learn(_taken(lease, key.limiter), observed)
 
 

@@ -13,20 +13,20 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from llmkit.errors import ConfigError, LLMError, PermissionDeniedError, did_you_mean, shown
+from llmkit.errors import LLMError, PermissionDeniedError, shown
 from llmkit.policy.allowance import LOOK_AGAIN, Estimator, learn, settle
 from llmkit.policy.breaker import CLOSED, Breaker, is_fault
 from llmkit.policy.candidates import find
 from llmkit.policy.indexes import Facts, Fit, Group
+from llmkit.policy.instances import Instances
 from llmkit.policy.keys import Key
 from llmkit.policy.lines import Lines
 from llmkit.policy.reasons import why_not
 from llmkit.policy.retry_budget import RetryBudget
-from llmkit.policy.routes import NOTHING_TRIED, Lease, Parked, Plan, Route, Tried
+from llmkit.policy.routes import NOTHING_TRIED, Lease, Parked, Plan, Route, Tried, fresh
 from llmkit.policy.strategies import AnyStrategy, Strategy, index_of
 from llmkit.values.calls import Call
 from llmkit.values.instances import Task
-from llmkit.values.options import NO_OPTIONS, Options
 from llmkit.values.usage import Usage
 from llmkit.wire.redact import describe
 
@@ -41,7 +41,7 @@ MOST_PLANS = 1000
 """Kinds of calls whose ways are remembered."""
 
 
-class Router:
+class Router(Instances):
     """Every instance of a client, and whose turn it is.
 
     :param limiter: limits on requests and tokens over all instances.
@@ -60,25 +60,19 @@ class Router:
         retry_budget: float | None = None,
         facts: Facts = lambda provider, model: None,
     ) -> None:
+        super().__init__(tasks)
         self._strategy = strategy
         self._facts = facts
         self._breaker = breaker
         self._retry_budget = retry_budget
-        self.tasks: dict[str, Task] = {}
-        for task in tasks:
-            if self.tasks.setdefault(task.name, task) is not task:
-                raise ConfigError(f"two tasks are named {task.name!r}")
         self._epoch = object()
         self._told = False
-        self._routes: dict[str, Route] = {}
-        self._lock = threading.Lock()
         self._plans: dict[Any, Plan] = {}
         self._groups: dict[tuple[int, ...], Group] = {}
         self._given = 0
-        self._added = 0
         self.limiter = limiter
         self.estimator = Estimator()
-        self._weighed = False
+        self._weighed = limiter is not None
         self.lines = Lines(max_pending, self._lease)
 
     # ------------------------------------------------------------------------------------------- instances
@@ -93,71 +87,6 @@ class Router:
         with self._lock:
             self._strategy = strategy
             self._changed()
-
-    def add(self, route: Route) -> None:
-        """Take in an instance.
-
-        :raises ConfigError: if its name is taken.
-        """
-        with self._lock:
-            if route.name in self._routes:
-                raise ConfigError(f"two instances are named {shown(route.name)}")
-            route.position = self._added
-            self._added += 1
-            self._routes[route.name] = route
-            self._weighed = self._weighed or route.metered or self.limiter is not None
-            self._changed()
-
-    def remove(self, name: str) -> Route:
-        """Take out an instance; its calls in flight go on unharmed.
-
-        :raises ConfigError: if there is none of that name.
-        """
-        with self._lock:
-            route = self._named(name)
-            del self._routes[name]
-            self._changed()
-            return route
-
-    def enable(self, name: str, enabled: bool, now: float) -> None:
-        """Switch an instance on or off; its calls in flight go on unharmed. Switched on, it and its keys start afresh.
-
-        :raises ConfigError: if there is none of that name.
-        """
-        with self._lock:
-            route = self._named(name)
-            route.enabled = enabled
-            if enabled:
-                route.keys.wake()
-                route.breaker.reset()
-                route.unwell = None
-            route.refresh(now)
-            self._changed()
-
-    def routes(self) -> tuple[Route, ...]:
-        """All instances, in the order in which they were added."""
-        with self._lock:
-            return tuple(self._routes.values())
-
-    def route(self, name: str) -> Route:
-        """One instance.
-
-        :raises ConfigError: if there is none of that name.
-        """
-        with self._lock:
-            return self._named(name)
-
-    def has(self, name: str) -> bool:
-        """Whether an instance has that name."""
-        return name in self._routes
-
-    def options(self, call: Call[Any], route: Route, options: Options) -> Options:
-        """A call's options over the instance's defaults over the task's."""
-        defaults = route.instance.options
-        task = self.tasks.get(call.task) if call.task is not None else None
-        if task is not None:
-            defaults = defaults.over(task.defaults)
-        return options if defaults is NO_OPTIONS else options.over(defaults)
 
     def read(self, look: Callable[[Router], T]) -> T:
         """What ``look`` makes of all that the router knows, which nobody changes meanwhile."""
@@ -384,15 +313,6 @@ class Router:
 
     # ------------------------------------------------------------------------------------------- under the lock
 
-    def _named(self, name: str) -> Route:
-        if not isinstance(name, str):
-            raise ConfigError(f"expected an instance's name, got {type(name).__name__}")
-        route = self._routes.get(name)
-        if route is None:
-            near = did_you_mean(name, self._routes)
-            raise ConfigError(f"no instance is named {shown(name)}; there are {', '.join(self._routes) or 'none'}{near}")
-        return route
-
     def _changed(self) -> None:
         """Instances have come, gone or changed: every call finds its way anew."""
         if self._plans:
@@ -447,11 +367,9 @@ class Router:
                 group.bring_back(now)
             while (seat := group.index.pick(now, fit, call.streamed)) is not None:
                 route = seat.route
-                if route.metered:
-                    room_at = route.room_at(now, tokens)
-                    if room_at > now:  # nobody goes before a call that waits for it, however small
-                        route.blocked_until = room_at
-                        continue
+                if route.limiter is not None and (room_at := route.limiter.ready_at(now, tokens)) > now:
+                    route.blocked_until = room_at  # nobody goes before a call that waits for it, however small
+                    continue
                 key = route.keys.pick(now, keys, tokens)
                 if key is not None:
                     group.index.given(seat)
@@ -461,6 +379,8 @@ class Router:
                     self._give(lease)
                     return lease
                 route.refresh(now)
+                if route.metered:
+                    route.blocked_until = max(route.blocked_until, route.room_at(now, tokens))
                 if route.blocked_until <= now:  # nobody's turn in this call, and the index thinks otherwise
                     break
         return None
@@ -496,7 +416,7 @@ class Router:
         if route.breaker.open:
             route.breaker.given()
             route.refresh(lease.started)
-        elif route.limited:
+        elif route.limited and (route.full or route.keys.limit == key.in_flight):
             route.refresh(lease.started)
 
     def _take(self, lease: Lease, tokens: int) -> None:
@@ -536,16 +456,3 @@ class Router:
                     self._came_free(route, now)
         if self.lines.open:
             self.lines.serve(now)
-
-
-def fresh(tried: Tried, avoid: bool) -> Fit:
-    """A test for instances that a call has not tried up: with a key that it has not used, and not dead for it.
-
-    :param avoid: whether to leave out instances that it has tried with another key as well.
-    """
-    keys, dead, routes = tried.keys, tried.dead, tried.routes if avoid else ()
-
-    def fit(route: Route) -> bool:
-        return route not in dead and route not in routes and (not keys or not keys.issuperset(route.keys.keys))
-
-    return fit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -59,7 +59,7 @@ class Route:
     blocked_until: float = 0.0
     """It takes no calls before this time, as far as is known; inf where only an event can change that."""
     limited: bool = False
-    """Whether giving it a call may block it."""
+    """Whether giving it a call may block it: limits on calls in flight, of its own or its keys'."""
     limiter: Limiter | None = None
     """Its limits on requests and tokens."""
     metered: bool = False
@@ -199,3 +199,16 @@ NOTHING_TRIED = Tried()
 
 def _average(before: float | None, measured: float, age: float) -> float:
     return measured if before is None or age >= OLD else before + LATENCY_DECAY * (measured - before)
+
+
+def fresh(tried: Tried, avoid: bool) -> Callable[[Route], bool]:
+    """A test for instances that a call has not tried up: with a key that it has not used, and not dead for it.
+
+    :param avoid: whether to leave out instances that it has tried with another key as well.
+    """
+    keys, dead, routes = tried.keys, tried.dead, tried.routes if avoid else ()
+
+    def fit(route: Route) -> bool:
+        return route not in dead and route not in routes and (not keys or not keys.issuperset(route.keys.keys))
+
+    return fit
