@@ -141,6 +141,7 @@ class Core:
         self._own_models = own_models(models, self.hooks.registered["models"])
         self._catalog: Catalog | None = None
         self._catalog_read = False
+        self._catalog_of = lambda: self.catalog
         self.ledger = Ledger(price_list(self._own_models))
         self.router = Router(
             self.strategy_named(strategy),
@@ -223,7 +224,7 @@ class Core:
                 raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            pricer = Pricer(lambda: self.catalog, provider.name, instance.model)
+            pricer = Pricer(self._catalog_of, provider.name, instance.model)
             route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
             meter(route)
             if self._catalog_read:

@@ -22,6 +22,7 @@ FIRST_GUESS = 500.0
 DECAY = 0.1
 LOW = 0.2
 """The part left of a vendor's limit below which its headers are heeded answer by answer."""
+NO_LIMITS = (None, None, None, None)
 LOOK_AGAIN = 1.0
 """Seconds until the headers of a key that is far from its limits are read again."""
 
@@ -40,12 +41,13 @@ def allowance(
 def meter(route: Route) -> None:
     """Give an instance and its keys the limiters that its limits ask for."""
     instance = route.instance
-    route.limiter = allowance(instance.rpm, instance.tpm, instance.rpd, instance.tpd)
+    limits = (instance.rpm, instance.tpm, instance.rpd, instance.tpd)
     per_key = (instance.rpm_per_key, instance.tpm_per_key, instance.rpd_per_key, instance.tpd_per_key)
-    if any(limit is not None for limit in per_key):
+    route.metered = limits != NO_LIMITS or per_key != NO_LIMITS
+    if route.metered:
+        route.limiter = allowance(*limits)
         for key in route.keys.keys:
             key.limiter = allowance(*per_key)
-    route.metered = route.limiter is not None or any(key.limiter is not None for key in route.keys.keys)
 
 
 class Estimator:
