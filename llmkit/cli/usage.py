@@ -13,7 +13,8 @@ from llmkit.cli.output import line, note, table, watched
 from llmkit.cli.state import config_option, debug_option, json_option
 
 if TYPE_CHECKING:
-    from llmkit.observe.rows import Line, UsageRow
+    from llmkit.observe.lines import Line
+    from llmkit.observe.rows import UsageRow
 
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from llmkit.errors import InvalidRequestError, shown
-from llmkit.observe.rows import By, UsageRow
 
 if TYPE_CHECKING:
+    from llmkit.observe.rows import By, UsageRow
     from llmkit.values.budgets import BudgetState
     from llmkit.values.usage import Usage
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from llmkit.observe.ledger import BUCKETS
-from llmkit.observe.rows import COUNTS, UsageRow
+from llmkit.observe.lines import COUNTS
+from llmkit.observe.rows import UsageRow
 from llmkit.values.money import dollars
 from llmkit.values.usage import Usage
 from llmkit.wire.json import dump_json

@@ -12,11 +12,14 @@ import threading
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llmkit.errors import ErrorCode, LLMError
-from llmkit.observe.rows import COUNTS, PARTIAL, WHOLE, ZEROS, By, Line, UsageRow, grouped
+from llmkit.observe.lines import COUNTS, PARTIAL, WHOLE, ZEROS, Line
 from llmkit.values.usage import Usage
+
+if TYPE_CHECKING:
+    from llmkit.observe.rows import By, UsageRow
 
 LOG = logging.getLogger("llmkit.usage")
 MOST_ROWS = 10_000
@@ -326,6 +329,8 @@ class Ledger:
 
         :raises InvalidRequestError: if there is nothing of the kind to group by.
         """
+        from llmkit.observe.rows import grouped
+
         lines = self.lines()
         return grouped(lines if by == "instance" or by is None else lines[len(self._names) :], by)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
 
-from llmkit.observe.rows import By, Line, UsageRow, grouped
+from llmkit.observe.lines import Line
+from llmkit.observe.rows import By, UsageRow, grouped
 from llmkit.observe.table import NUMBERS, label, labels, money, rounded
 
 WIDTH = 40

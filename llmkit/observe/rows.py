@@ -1,14 +1,15 @@
-"""What the books are made of: counts in a fixed order, lines that say whose they are, and rows for people, grouped as asked."""
+"""The books as rows for people, grouped as asked."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import attrs
 
 from llmkit.errors import InvalidRequestError, did_you_mean, shown
+from llmkit.observe.lines import PARTIAL, WHOLE, ZEROS, Line
 from llmkit.values.base import Value
 from llmkit.values.money import dollars
 from llmkit.values.usage import Usage
@@ -16,34 +17,7 @@ from llmkit.values.usage import Usage
 if TYPE_CHECKING:
     from decimal import Decimal
 
-COUNTS = (
-    *("calls", "errors", "interrupted", "cache_hits", "estimated", "unpriced", "partial_unpriced", "cost", "partial_cost"),
-    *("prompt_tokens", "completion_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens"),
-    *("partial_prompt_tokens", "partial_completion_tokens", "partial_total_tokens"),
-    *("partial_cache_read_tokens", "partial_cache_write_tokens", "partial_reasoning_tokens"),
-)
-"""The numbers that are kept, in their order in every list of them. Costs are in 10^-12 US dollars."""
-WHOLE = COUNTS.index("prompt_tokens")
-"""Where the six kinds of tokens of whole answers begin."""
-PARTIAL = COUNTS.index("partial_prompt_tokens")
-"""Where those of interrupted streams begin."""
-ZEROS = (0,) * len(COUNTS)
 NOTHING = Usage()
-
-
-class Line(NamedTuple):
-    """One line of the books: whose it is, and its counts in the order of :data:`COUNTS`."""
-
-    instance: str
-    provider: str
-    model: str
-    key: str | None
-    """The key's label; None for answers from llmkit's own cache."""
-    task: str | None
-    tags: tuple[str, ...]
-    counts: Sequence[int]
-    minute: int = 0
-    """Unix time at which the minute began, where it was stored."""
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from llmkit.errors import ConfigError
-from llmkit.observe.rows import COUNTS, Line
+from llmkit.observe.lines import COUNTS, Line
 from llmkit.policy.budgets import Spending
 from llmkit.values.money import PER_DOLLAR
 

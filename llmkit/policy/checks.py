@@ -8,8 +8,6 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-import attrs
-
 from llmkit.policy.breaker import is_fault
 
 if TYPE_CHECKING:
@@ -25,15 +23,14 @@ TICKS = 50
 """How many times in an interval it is looked whose turn it is, at most."""
 
 
-@attrs.define(eq=False, repr=False)
 class Watch:
     """What is known of one instance's probes."""
 
-    due: float = math.inf
-    began: float = -math.inf
+    due = math.inf
+    began = -math.inf
     """When the last one began, on the runtime's clock."""
-    running: bool = False
-    failures: int = 0
+    running = False
+    failures = 0
     """In a row."""
 
 

@@ -274,9 +274,11 @@ class Router(Instances):
     def learn(self, lease: Lease, headers: Mapping[str, str], now: float) -> None:
         """Heed what an answer's headers say of the vendor's limits. Those of a key that is far from its limits are read once a
         second at most."""
-        from llmkit.wire.rate_limits import rate_limits
+        observed = None
+        if any("limit" in name for name in headers):
+            from llmkit.wire.rate_limits import rate_limits
 
-        observed = rate_limits(headers)
+            observed = rate_limits(headers)
         with self._lock:
             if observed is None:
                 lease.key.look_at = now + 60 * LOOK_AGAIN

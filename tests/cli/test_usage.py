@@ -15,7 +15,7 @@ import pytest
 from llmkit import Client, Instance
 from llmkit.errors import ServerError
 from llmkit.observe.ledger import Ledger
-from llmkit.observe.rows import Line
+from llmkit.observe.lines import Line
 from llmkit.observe.store import UsageStore
 from llmkit.values.usage import Usage
 from tests.cli.conftest import PROGRAM, Program, clean_environment
