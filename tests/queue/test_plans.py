@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llmkit import (
@@ -151,11 +151,13 @@ def test_every_way_ends(call: ChatCall, errors: list[LLMError], late: bool):
         assert passes(error)
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(CALL, ERROR.filter(lambda error: cause(error) is None))
 def test_a_mistake_of_the_callers_ends_it_at_once(call: ChatCall, error: LLMError):
     assert Descent(call).next(error) is error
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(CALL, STEP.filter(lambda step: isinstance(step, Degrade)))
 def test_less_is_never_more(call: ChatCall, step: Degrade):
     """No option is added, none is raised, and what was dropped is named."""

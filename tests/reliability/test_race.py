@@ -324,7 +324,7 @@ def test_races_and_hedges_cancelled_at_random_points(slow: Remote):
         async with AsyncClient(two, plugins=[], environ={}, timeout=30) as client:
             for start in range(0, 200, 25):
                 await asyncio.gather(*[cancelled(client, number) for number in range(start, start + 25)])
-            assert [health.in_flight for health in client.health()] == [0, 0]
+            assert [health.in_flight for health in await client.health()] == [0, 0]
             assert await asyncio.to_thread(slow.idle, 0.5)
             answers = await asyncio.gather(*[client.generate(text) for _ in range(slots * 2)])
             assert {answer.text for answer in answers} == {text}

@@ -6,6 +6,7 @@ import json
 import pickle
 import random
 import string
+import sys
 import time
 from itertools import product
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_own_cost():
 
     count_tokens(text, "gpt-4o")
     ratios = sorted(least(lambda: count_tokens(text, "gpt-4o")) / least(lambda: len(encode(text))) for _ in range(3))
-    assert ratios[0] < 1.10
+    assert ratios[0] < (1.10 if sys.gettrace() is None else 1.30)  # a coverage tracer costs llmkit's lines alone
 
 
 def test_a_count_is_a_frozen_number():
