@@ -3,6 +3,7 @@ instances fail, limit, hang, refuse keys, are switched off and on, and strategie
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
@@ -19,7 +20,7 @@ from tests.support.colours import ScriptedAsyncClient, chat, chunks, key_of, ref
 from tests.support.simulation import Simulation, Work
 
 SECONDS = 1_000_000
-EVERY = 30.0
+EVERY = 30.0 if os.environ.get("LLMKIT_LONG") else 100.0
 """Mean seconds between calls outside of bursts."""
 MOODS = ("well", "well", "well", "flaky", "limited", "down", "slow", "hanging", "refusing")
 TIMEOUT = 90.0
@@ -238,7 +239,7 @@ def test_a_million_seconds():
 
     check_the_books(traffic)
     assert traffic.simulation.clock >= SECONDS - 10 * EVERY
-    assert traffic.asked > 30_000
+    assert traffic.asked > 0.9 * SECONDS / EVERY
     assert traffic.outcomes["Completion"] > 0.85 * traffic.asked
     assert {"Cancelled", "StreamInterrupted"} < set(traffic.outcomes)
     assert time.process_time() - began < 60
@@ -250,7 +251,7 @@ def test_the_same_seed_is_the_same_run():
         run.run(20_000)
 
     assert runs[0].trace == runs[1].trace
-    assert len(runs[0].trace) > 300
+    assert len(runs[0].trace) > 100
 
 
 @pytest.mark.parametrize("seed", range(5))
