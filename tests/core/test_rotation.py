@@ -699,7 +699,7 @@ class Turns(RuleBasedStateMachine):
                 assert any(lease.route in routes for lease in self.leases), "nothing will ever wake it"
 
 
-Turns.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+Turns.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestTurns = Turns.TestCase
 
 

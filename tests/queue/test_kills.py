@@ -22,7 +22,7 @@ from llmkit import Client, TicketStatus
 from llmkit.transports.tickets import SqliteTickets
 from tests.support.colours import Colour, chat, openai
 
-KILLS = 60
+KILLS = 40
 LEASE = 1.5
 SEED = 5
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and kills")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ def test_five_hundred_streams():
         texts, ticker = asyncio.run(main())
         assert texts == [text] * STREAMS
         assert slow.books()["max_in_flight"] > STREAMS * 0.8
-    assert ticker.usual < 0.05
+    assert ticker.usual < (0.05 if sys.gettrace() is None else 0.1)  # a coverage tracer doubles what a turn costs
     assert ticker.longest < 0.25
 
 
