@@ -2,8 +2,8 @@
 
 Nothing runs this by itself. To refresh::
 
-    pip download --no-deps --dest /tmp/tables litellm genai-prices
-    python scripts/update_catalog.py /tmp/tables/litellm-*.whl /tmp/tables/genai_prices-*.whl --write
+    pip download --no-deps --dest tables litellm genai-prices
+    python scripts/update_catalog.py tables/litellm-*.whl tables/genai_prices-*.whl --write
 
 Rules, in this order:
 

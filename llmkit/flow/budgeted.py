@@ -46,7 +46,7 @@ def budgeted(kit: Kit, budgets: Budgets, call: Call[Any], attempt: Try) -> tuple
             else:
                 budgets.release(hold)
             raise
-        except BaseException:
+        except BaseException:  # cancelled or interrupted: what was used nobody knows, so the estimate stands
             budgets.settle(hold, None, None)
             raise
         if isinstance(call, ChatCall) and call.stream:

@@ -52,7 +52,7 @@ async def failover(
             return await attempt(kit, trail, lease)
         except LLMError as error:
             failure = bare(error, lease)
-        except BaseException:
+        except BaseException:  # cancelled or interrupted: the lease goes back all the same
             called_off(kit, trail, lease)
             raise
         failed = lease

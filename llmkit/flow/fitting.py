@@ -23,7 +23,7 @@ async def fits(kit: Kit, call: ChatCall, route: Route) -> None:
     :raises ContextLengthError: naming the overflow. Another instance may have a larger model.
     """
     instance = route.instance
-    info = kit.facts(instance.provider, instance.model)
+    info = await kit.runtime.run(kit.facts, instance.provider, instance.model)  # the first look reads a file
     if info is None or info.context_window is None:
         return
     texts = [part.text for message in call.messages for part in message.content if type(part) is Text]

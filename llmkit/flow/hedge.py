@@ -106,7 +106,7 @@ class _Pair:
             return await self.attempt(self.kit, self.trail, lease)
         except LLMError as error:
             failure = bare(error, lease)
-        except BaseException:
+        except BaseException:  # cancelled or interrupted: the lease goes back all the same
             called_off(self.kit, self.trail, lease)
             raise
         return failure

@@ -121,7 +121,7 @@ async def _claimed(kit: Kit) -> Ticket | None:
 
     try:
         return await with_store(kit, claim)  # type: ignore[no-any-return]
-    except BaseException:
+    except BaseException:  # cancelled while a thread claims: what it claims goes back
         met.append(None)
         if met[0] is not None:
             await _give_back(kit, met[0], sent=False)
@@ -143,7 +143,7 @@ async def _asked(kit: Kit, prepare: Callable[[ChatCall], ChatCall], ticket: Tick
         raise
     except LLMError as error:
         failure = error
-    except BaseException:
+    except BaseException:  # cancelled or interrupted: others may take the ticket at once
         await _give_back(kit, ticket)
         raise
     now = kit.runtime.time()

@@ -143,7 +143,7 @@ async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None
         decoder = _decoder(call, body.headers, route)
         stream = OpenStream(call, trail, lease, body, decoder, body.headers, dropped, until)
         await _read_to_content(kit, stream, first)
-    except BaseException:
+    except BaseException:  # a cancel too: nobody else knows of the connection
         await body.aclose()
         raise
     return stream

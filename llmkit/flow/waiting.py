@@ -33,7 +33,7 @@ async def turn(kit: Kit, trail: Trail, place: Lease | Parked) -> Lease:
             if lease is not None:
                 trail.queued += lease.started - began
                 return lease
-    except BaseException:
+    except BaseException:  # a cancel too: the place in line goes to the next
         router.leave(place, runtime.now())
         raise
 

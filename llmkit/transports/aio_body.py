@@ -128,7 +128,7 @@ class Body:
         self._session.expire(self._exchange, until)
         try:
             return await self.next()
-        except BaseException:
+        except BaseException:  # a cancel too: half a reply is of no use to the next exchange
             self.close()
             raise
 

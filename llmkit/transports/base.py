@@ -8,6 +8,7 @@ import random
 import time
 import warnings
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ MOST_URLS = 1000
 """URLs whose parsed form is kept."""
 
 
-class BaseRuntime:
+class BaseRuntime(ABC):
     """A runtime without its input and output.
 
     :param proxy: None or ``"none"`` for no proxy, ``"env"`` for what the environment names, else a proxy's URL.
@@ -64,9 +65,9 @@ class BaseRuntime:
         """A random number from 0 to 1."""
         return self._random()
 
+    @abstractmethod
     def group(self) -> Group:
         """See :meth:`llmkit.runtime.Runtime.group`."""
-        raise NotImplementedError
 
     async def each(
         self, work: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], concurrency: int
@@ -86,10 +87,11 @@ class BaseRuntime:
         finally:
             await group.aclose()
 
+    @abstractmethod
     def repeat(self, work: Callable[[], Coroutine[Any, Any, float] | None]) -> None:
         """See :meth:`llmkit.runtime.Runtime.repeat`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def after_fork(self) -> None:
         """In a forked child: forget the parent's connections, locks and calls."""
 

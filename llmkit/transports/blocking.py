@@ -195,7 +195,7 @@ class Runtime(BaseRuntime):
             return self._adapter.send(prepared, stream=True, timeout=timeout, proxies=prepared.proxies)
         except Exception as problem:
             return errors.translate(problem, exchange, TABLE)
-        except BaseException:
+        except BaseException:  # an interrupt: the watchdog need not watch any longer
             watchdog.release(exchange)
             raise
         finally:
@@ -244,7 +244,7 @@ class Body:
                 sock.settimeout(max(until - time.monotonic(), 0.001))
         try:
             return self.next()
-        except BaseException:
+        except BaseException:  # an interrupt too: half a reply is of no use to the next exchange
             self.close()
             raise
 

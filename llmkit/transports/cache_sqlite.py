@@ -103,7 +103,7 @@ class SqliteCache:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = OFF")  # a cache may be lost with the machine
                 connection.executescript(TABLES)
-            except BaseException:
+            except BaseException:  # an interrupt too: nobody else knows of the connection
                 connection.close()
                 raise
             self._connection, self._pid = connection, os.getpid()

@@ -166,7 +166,7 @@ class SqliteTickets:
             connection.execute("PRAGMA synchronous=FULL")
             if not self._ours(connection):
                 self._make_table(connection)
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else knows of the connection
             connection.close()
             raise
         return connection
