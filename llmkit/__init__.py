@@ -72,11 +72,10 @@ if TYPE_CHECKING:
     from llmkit.values.budgets import Budget as Budget
     from llmkit.values.completion import Attempt as Attempt
     from llmkit.values.completion import Completion as Completion
-    from llmkit.values.completion import Embeddings as Embeddings
     from llmkit.values.completion import FinishReason as FinishReason
-    from llmkit.values.completion import ModelInfo as ModelInfo
     from llmkit.values.completion import Timing as Timing
     from llmkit.values.counts import TokenCount as TokenCount
+    from llmkit.values.embeddings import Embeddings as Embeddings
     from llmkit.values.fallbacks import Degrade as Degrade
     from llmkit.values.fallbacks import Queue as Queue
     from llmkit.values.fallbacks import Reject as Reject
@@ -94,6 +93,7 @@ if TYPE_CHECKING:
     from llmkit.values.messages import ToolCall as ToolCall
     from llmkit.values.messages import ToolResult as ToolResult
     from llmkit.values.model_requests import ModelRequest as ModelRequest
+    from llmkit.values.models import ModelInfo as ModelInfo
     from llmkit.values.options import Options as Options
     from llmkit.values.price import Price as Price
     from llmkit.values.requests import Request as Request
@@ -132,12 +132,14 @@ _ROOMS = {
     "values.breaker": "BreakerSettings",
     "catalog.select": "Selection find_alternative_model get_model_info list_available_models select_models",
     "values.budgets": "Budget",
-    "values.completion": "Attempt Completion Embeddings FinishReason ModelInfo Timing",
+    "values.completion": "Attempt Completion FinishReason Timing",
+    "values.embeddings": "Embeddings",
     "values.hedging": "Hedge",
     "values.fallbacks": "Degrade Queue Reject Secondary",
     "values.instances": "Instance Task Timeouts",
     "values.messages": "Audio File Image Message Reasoning Text ToolCall ToolResult",
     "values.model_requests": "ModelRequest",
+    "values.models": "ModelInfo",
     "values.options": "Options",
     "values.price": "Price",
     "values.requests": "Request",

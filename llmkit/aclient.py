@@ -11,8 +11,7 @@ from llmkit.errors import LLMError
 from llmkit.face import Face
 from llmkit.flow.ask import ask
 from llmkit.flow.fallback import ask_with_fallback
-from llmkit.values.completion import Completion, Embeddings, ModelInfo
-from llmkit.values.counts import TokenCount
+from llmkit.values.completion import Completion
 from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
@@ -24,8 +23,11 @@ if TYPE_CHECKING:
     from llmkit.streams import AsyncStream
     from llmkit.values.arguments import GenerateOptions
     from llmkit.values.calls import CacheUse
+    from llmkit.values.counts import TokenCount
+    from llmkit.values.embeddings import Embeddings
     from llmkit.values.health import ClientHealth
     from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.models import ModelInfo
     from llmkit.values.options import ToolLike
     from llmkit.values.tickets import Ticket
 
@@ -127,8 +129,10 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         :param cache: as for :meth:`generate`.
         :raises LLMError: every failure is one.
         """
+        from llmkit.other_calls import embed_call
+
         given = {"dimensions": dimensions, "timeout": timeout, "retries": retries, "cache": cache, "extra": extra}
-        return await ask(self._kit, self._embed_call(texts, model, instance, given))
+        return await ask(self._kit, embed_call(self._core, self._runtime.now(), texts, model, instance, given))
 
     async def list_models(self, source: str | None = None, *, timeout: float | None = None) -> list[ModelInfo]:
         """What a vendor or local server offers, with the catalogue's facts where it says nothing.
@@ -137,8 +141,9 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         :raises LLMError: every failure is one.
         """
         from llmkit.flow.models import list_models
+        from llmkit.other_calls import models_call
 
-        call = partial(self._models_call, timeout=timeout)
+        call = partial(models_call, self._core, self._runtime.now(), timeout)
         return self._with_facts(await list_models(self._kit, self._core.model_sources(source), call))
 
     async def count_tokens(
@@ -164,9 +169,10 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         :raises LLMError: every failure is one.
         """
         from llmkit.flow.count import count_tokens as flow
+        from llmkit.other_calls import count_call
 
         given = {"system": system, "tools": tools, "instance": instance, "timeout": timeout}
-        call, rules = self._count_call(prompt, model, exact, given)
+        call, rules = count_call(self._core, self._runtime.now(), prompt, model, exact, given)
         return await flow(self._kit, call, rules, self._core.tokenizers, exact)
 
     async def health(self, probe: bool = False) -> ClientHealth:
@@ -189,7 +195,9 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
         :returns: the reply's JSON.
         :raises LLMError: every failure is one.
         """
-        return await ask(self._kit, self._raw_call(instance, method, path, json, timeout))
+        from llmkit.other_calls import raw_call
+
+        return await ask(self._kit, raw_call(self._core, self._runtime.now(), instance, method, path, json, timeout))
 
     async def queue(
         self, prompt: Prompt, *, key: str | None = None, delay: float = 0.0, **options: Unpack[GenerateOptions]

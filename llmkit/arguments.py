@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
-from llmkit.values.calls import RESUME, Resume
-from llmkit.values.hedging import make_hedge
+from llmkit.values.calls import RESUME, Deadline, Resume
 from llmkit.values.instances import Timeouts
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
 
 if TYPE_CHECKING:
     from llmkit.values.breaker import BreakerSettings
+    from llmkit.values.hedging import Hedge
 
 T = TypeVar("T")
 
@@ -169,19 +169,31 @@ _CHECKS = {
     "tags": _texts,
     "timeouts": lambda name, value: of_type(name, value, Timeouts),
     "retries": lambda name, value: check_retries(value),
-    "hedge": lambda name, value: make_hedge(value),
+    "hedge": lambda name, value: made_hedge(value),
     "resume": lambda name, value: make_resume(value),
     "on_unsupported": lambda name, value: one_of(name, value, ("error", "warn", "drop")),
 }
 
 
-def call_timeout(seconds: Any) -> float:
-    """A call's ``timeout``.
+def made_deadline(timeout: Any, usual: float, now: float) -> Deadline:
+    """When a call that begins ``now`` must be over.
 
+    :param timeout: seconds, as a caller wrote them; None for the client's ``usual``.
     :raises InvalidRequestError: if it is no number above 0.
     """
-    _check(positive, "timeout", seconds)
-    return cast(float, seconds)
+    if timeout is not None:
+        _check(positive, "timeout", timeout)
+    seconds = usual if timeout is None else cast(float, timeout)
+    return Deadline(now + seconds, seconds)
+
+
+def made_hedge(given: Any) -> Hedge | None:
+    """As :func:`~llmkit.values.hedging.make_hedge`, which is loaded when a call is to be hedged: few are."""
+    if given is None or given is False:
+        return None
+    from llmkit.values.hedging import make_hedge
+
+    return make_hedge(given)
 
 
 def call_options(given: Mapping[str, Any]) -> Options:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import attrs
 
-from llmkit.arguments import breaker_settings, listed, make_resume, of_type, one_of, positive, share, whole
+from llmkit.arguments import breaker_settings, listed, made_hedge, make_resume, of_type, one_of, positive, share, whole
 from llmkit.catalog import provider_for, split_model
 from llmkit.catalog.cost import Pricer
+from llmkit.catalog.own import ClientCatalog, own_models
 from llmkit.config.keys import base_url_for, keys_for
 from llmkit.errors import ConfigError, shown
 from llmkit.flow.kit import Kit
-from llmkit.observe.ledger import Ledger, Price, PriceOf
+from llmkit.observe.ledger import Ledger
 from llmkit.plugins.hooks import Hooks, make_hooks
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import allowance, meter
@@ -31,15 +32,12 @@ from llmkit.policy.routes import ANY_MODEL, Route
 from llmkit.policy.strategies import AnyStrategy, goes_by_facts, make_strategy
 from llmkit.provider import Provider
 from llmkit.values.calls import MODEL_WORDS, ChatCall, OnUnsupported
-from llmkit.values.completion import ModelInfo
-from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Instance, Task, Timeouts
 from llmkit.values.secret import Secret
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
     from llmkit.cache.answers import AnswerCache
-    from llmkit.catalog.store import Catalog
     from llmkit.observe.writer import UsageWriter
     from llmkit.policy.budgets import Budgets
     from llmkit.policy.hedging import Hedging
@@ -48,7 +46,9 @@ if TYPE_CHECKING:
     from llmkit.values.breaker import BreakerSettings
     from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackPlan
+    from llmkit.values.hedging import HedgeLike
     from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.models import ModelInfo
     from llmkit.values.tickets import TicketStore
 
 UNAVAILABLE = ("wait", "fail")
@@ -116,7 +116,7 @@ class Core:
         self.max_wait = positive("max_wait", max_wait)
         self.unavailable: Literal["wait", "fail"] = one_of("unavailable", unavailable, UNAVAILABLE)
         self.on_unsupported: OnUnsupported = one_of("on_unsupported", on_unsupported, ON_UNSUPPORTED)
-        self.hedge = make_hedge(hedge)
+        self.hedge = made_hedge(hedge)
         self.resume = make_resume(resume)
         self._hedging: Hedging | None = None
         interval, threshold = checks
@@ -138,11 +138,9 @@ class Core:
         names = [plugin for plugin in wanted or () if isinstance(plugin, str)]
         objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
-        self._own_models = own_models(models, self.hooks.registered["models"])
-        self._catalog: Catalog | None = None
+        self.models = ClientCatalog(own_models(listed("models", models, object), self.hooks.registered["models"]))
         self._catalog_read = False
-        self._catalog_of = lambda: self.catalog
-        self.ledger = Ledger(price_list(self._own_models))
+        self.ledger = Ledger(self.models.price_of)
         self.router = Router(
             self.strategy_named(strategy),
             listed("tasks", tasks, Task),
@@ -150,7 +148,7 @@ class Core:
             allowance(**limits),
             breaker_settings(breaker),
             None if retry_budget is None or retry_budget is False else share("retry_budget", retry_budget),
-            self.find_model,
+            self.models.find,
         )
         self.special_fallbacks = any(task.fallbacks for task in self.router.tasks.values())
         """Whether a task or an instance names fallbacks of its own."""
@@ -178,7 +176,7 @@ class Core:
             self.unavailable,
             self.max_wait,
             self.tickets,
-            facts=self.find_model,
+            facts=self.models.find,
             tokenizers=lambda: self.tokenizers,
             budgets=self.budgets,
             cache=self.cache,
@@ -224,11 +222,11 @@ class Core:
                 raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            pricer = Pricer(self._catalog_of, provider.name, instance.model)
+            pricer = Pricer(self.models.get, provider.name, instance.model)
             route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
             meter(route)
             if self._catalog_read:
-                self.catalog.load([provider.name])
+                self.models.get().load([provider.name])
             self.router.add(route)
             self.special_fallbacks = self.special_fallbacks or bool(instance.fallbacks)
             self.ledger.open(name, provider.name, instance.model)
@@ -282,30 +280,16 @@ class Core:
             if self.cache is not None:
                 self.cache.keys.forget()
 
-    @property
-    def catalog(self) -> Catalog:
-        """The catalogue of models, with the client's own over it; made when it is first asked for. No lock is taken, since the
-        router asks under its own; two that are made at once are alike."""
-        if self._catalog is None:
-            from llmkit.catalog.store import Catalog
-
-            self._catalog = Catalog(self._own_models)
-        return self._catalog
-
     def _read_catalog(self) -> None:
         """Read the files of the instances' vendors before the router asks, so that none is read under its lock."""
         if not self._catalog_read:
-            self.catalog.load({route.provider.name for route in self.router.routes()})
+            self.models.get().load({route.provider.name for route in self.router.routes()})
             self._catalog_read = True
-
-    def find_model(self, provider: str, model: str) -> ModelInfo | None:
-        """What is known of a provider's model."""
-        return self.catalog.find(provider, model)
 
     def models_served(self) -> list[tuple[str, ModelInfo | None]]:
         """The enabled instances that serve a model of their own, by name, with what is known of it."""
         routes = [route for route in self.router.routes() if route.enabled and route.instance.model != ANY_MODEL]
-        return [(route.name, self.catalog.find(route.provider.name, route.instance.model)) for route in routes]
+        return [(route.name, self.models.find(route.provider.name, route.instance.model)) for route in routes]
 
     @overload
     def ensure(self, model: str) -> str: ...
@@ -509,40 +493,9 @@ class Core:
             self.cache.reset_after_fork()
 
 
-def price_list(own: tuple[ModelInfo, ...]) -> PriceOf:
-    """What models cost: a catalogue with the client's ``own`` models over it, read when it is first asked. It does not know its
-    client, which may be gone when the last of the books are priced."""
-    found: list[Catalog] = []
-
-    def price_of(provider: str, model: str) -> Price | None:
-        if not found:
-            from llmkit.catalog.store import Catalog
-
-            found.append(Catalog(own))
-        return found[0].price_of(provider, model)
-
-    return price_of
-
-
 def named(instance: Instance) -> str:
     """An instance as errors name it."""
     return f"instance {instance.name or f'{instance.provider}/{instance.model}'}"
-
-
-def own_models(given: Iterable[ModelInfo], registered: Iterable[Iterable[Any]]) -> tuple[ModelInfo, ...]:
-    """The models that plugins register, with those that were ``given`` after them, so that they win.
-
-    :raises ConfigError: if one of those given is no :class:`~llmkit.ModelInfo`, or does not say whose it is.
-    """
-    good = [model for models in registered for model in models if isinstance(model, ModelInfo) and model.provider]
-    if wrong := sum(len(list(models)) for models in registered) - len(good):
-        said = "models of plugins are left out: expected ModelInfo with a provider"
-        warnings.warn(f"{wrong} {said}", RuntimeWarning, stacklevel=4)
-    own = listed("models", given, ModelInfo)
-    for model in own:
-        if not model.provider:
-            raise ConfigError(f"models: {model.id!r} names no provider")
-    return (*good, *own)
 
 
 def check_queue(queue: Any) -> Any:

@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
-from llmkit.arguments import call_options, call_timeout, check_call, check_embed, check_race, make_resume, positive, whole
+from llmkit.arguments import call_options, check_call, check_race, made_deadline, made_hedge, make_resume, positive, whole
 from llmkit.assembly import Core
-from llmkit.catalog.client import AboutModels, for_embeddings
-from llmkit.errors import ConfigError, InvalidRequestError, shown
+from llmkit.catalog.client import AboutModels
+from llmkit.errors import ConfigError, InvalidRequestError
 from llmkit.observe.books import Books
 from llmkit.observe.health import AboutHealth
 from llmkit.policy.strategies import AnyStrategy
 from llmkit.values.base import blank, trusted
-from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, OnUnsupported, RawCall, Resume
-from llmkit.values.completion import ModelInfo
+from llmkit.values.calls import ChatCall, Deadline, OnUnsupported, Resume
 from llmkit.values.conversation import conversation
-from llmkit.values.hedging import HedgeLike, make_hedge
 from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.requests import Prompt, Request
 
@@ -33,7 +31,8 @@ if TYPE_CHECKING:
     from llmkit.values.breaker import BreakerSettings
     from llmkit.values.budgets import Budget
     from llmkit.values.fallbacks import FallbackLike, FallbackPlan
-    from llmkit.values.model_requests import ModelRequest
+    from llmkit.values.hedging import HedgeLike
+    from llmkit.values.models import ModelInfo
     from llmkit.values.tickets import TicketStore
 
 _PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
@@ -327,7 +326,7 @@ class Face(AboutModels, AboutHealth, Books):
             model = core.ensure(model)
         timeouts = get("timeouts")
         return ChatCall(
-            deadline=self._deadline(get("timeout")),
+            deadline=made_deadline(get("timeout"), core.timeout, self._runtime.now()),
             model=model,
             instance=instance,
             task=get("task"),
@@ -341,7 +340,7 @@ class Face(AboutModels, AboutHealth, Books):
             options=call_options(given),
             stream=stream,
             on_unsupported=get("on_unsupported") or core.on_unsupported,
-            hedge=core.hedge if get("hedge") is None else make_hedge(get("hedge")),
+            hedge=core.hedge if get("hedge") is None else made_hedge(get("hedge")),
             resume=core.resume if get("resume") is None else make_resume(get("resume")),
             plan=core.plan if _PLAN_NAMES.isdisjoint(given) else self._plan(given),
         )
@@ -374,66 +373,6 @@ class Face(AboutModels, AboutHealth, Books):
         if isinstance(request, Request):
             return self._chat_call(request.prompt, request.arguments)
         return self._chat_call(request, {})
-
-    def _embed_call(
-        self, texts: str | Sequence[str], model: str | ModelRequest | None, instance: str | None, given: Mapping[str, Any]
-    ) -> EmbedCall:
-        check_embed({"model": model, "instance": instance, **given})
-        listed = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Sequence) else ()
-        if not listed or not all(isinstance(text, str) for text in listed):
-            raise InvalidRequestError("texts: expected text, or a list of at least one text")
-        if model is None and instance is None:
-            model = self._core.default_model
-        if model is not None:
-            model = for_embeddings(self._core.ensure(model))
-        return EmbedCall(
-            deadline=self._deadline(given.get("timeout")),
-            model=model,
-            instance=instance,
-            timeouts=self._core.timeouts,
-            retries=given.get("retries"),
-            cache=given.get("cache"),
-            texts=listed,
-            dimensions=given.get("dimensions"),
-            extra=given.get("extra"),
-        )
-
-    def _count_call(self, prompt: Prompt, model: str | None, exact: bool, given: Mapping[str, Any]) -> tuple[CountCall, str]:
-        """The call, and the model whose rules count."""
-        check_call({"model": model, **given})
-        core, instance = self._core, given.get("instance")
-        model, rules = core.counted_by(model, instance)
-        call = CountCall(
-            deadline=self._deadline(given.get("timeout")),
-            model=core.ensure(model) if exact and model is not None else model,
-            instance=instance,
-            timeouts=core.timeouts,
-            messages=conversation(prompt, given.get("system")),
-            options=call_options(given),
-        )
-        return call, rules
-
-    def _models_call(self, instance: str, page: str | None, timeout: float | None) -> ModelsCall:
-        return ModelsCall(deadline=self._deadline(timeout), instance=instance, timeouts=self._core.timeouts, page=page)
-
-    def _raw_call(self, instance: str, method: str, path: str, json: Any, timeout: float | None) -> RawCall:
-        for name, text in (("instance", instance), ("method", method)):
-            if not isinstance(text, str) or not text:
-                raise InvalidRequestError(f"{name}: expected a non-empty string, got {shown(text)}")
-        if not isinstance(path, str) or "://" in path or not path.isprintable() or " " in path:
-            raise InvalidRequestError(f"path: expected a path under the instance's base_url, got {shown(path)}")
-        return RawCall(
-            deadline=self._deadline(timeout),
-            instance=instance,
-            timeouts=self._core.timeouts,
-            method=method,
-            path=path,
-            json=json,
-        )
-
-    def _deadline(self, timeout: float | None) -> Deadline:
-        seconds = self._core.timeout if timeout is None else call_timeout(timeout)
-        return Deadline(self._runtime.now() + seconds, seconds)
 
     def _roots(self) -> list[str]:
         return list(dict.fromkeys(route.provider.root(route.instance) for route in self._core.router.routes() if route.enabled))

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import attrs
 
 from llmkit.errors import LLMError, Recovery, UnsupportedParameterError
-from llmkit.values.calls import Call, ChatCall, CountCall, EmbedCall, ModelsCall, RawCall
-from llmkit.values.completion import Completion, Embeddings, ModelList
-from llmkit.values.counts import TokenCount
+from llmkit.values.calls import Call, ChatCall
+from llmkit.values.completion import Completion
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS
@@ -26,7 +25,11 @@ from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_json
 
 if TYPE_CHECKING:
+    from llmkit.values.counts import TokenCount
+    from llmkit.values.embeddings import Embeddings
     from llmkit.values.events import Event
+    from llmkit.values.models import ModelList
+    from llmkit.values.other_calls import CountCall, EmbedCall, ModelsCall, RawCall
 
 API_VERSION = 1
 """Version of this contract. A provider made for another one is refused when it is loaded."""
@@ -127,17 +130,8 @@ class Provider:
 
     def encode(self, call: Call[Any], instance: Instance) -> HttpRequest:
         """The request for a call, without a key."""
-        if isinstance(call, ChatCall):
-            return self.encode_chat(call, instance)
-        if isinstance(call, EmbedCall):
-            return self.encode_embed(call, instance)
-        if isinstance(call, ModelsCall):
-            return self.encode_models(call, instance)
-        if isinstance(call, CountCall):
-            return self.encode_count(call, instance)
-        if isinstance(call, RawCall):
-            return self.encode_raw(call, instance)
-        raise TypeError(f"no encoding for {type(call).__name__}")
+        request: HttpRequest = getattr(self, f"encode_{call.kind}")(call, instance)
+        return request
 
     def encode_chat(self, call: ChatCall, instance: Instance) -> HttpRequest:
         """The request for a chat call, streamed or not."""
@@ -180,15 +174,7 @@ class Provider:
 
         :raises LLMError: the vendor's error inside a 200, or :class:`~llmkit.errors.InvalidResponseError`.
         """
-        if isinstance(call, ChatCall):
-            return self.decode_chat(call, reply)
-        if isinstance(call, EmbedCall):
-            return self.decode_embed(call, reply)
-        if isinstance(call, ModelsCall):
-            return self.decode_models(call, reply)
-        if isinstance(call, CountCall):
-            return self.decode_count(call, reply)
-        return parse_json(reply.body) if reply.body else None
+        return getattr(self, f"decode_{call.kind}")(call, reply)
 
     def decode_chat(self, call: ChatCall, reply: HttpReply) -> Completion:
         """The completion in a whole reply."""
@@ -205,6 +191,10 @@ class Provider:
     def decode_count(self, call: CountCall, reply: HttpReply) -> TokenCount:
         """The count in a reply, and whether it is of the whole prompt."""
         raise self.cannot("count_tokens")
+
+    def decode_raw(self, call: RawCall, reply: HttpReply) -> Any:
+        """The JSON in a reply to a request of the user's own; None for an empty one."""
+        return parse_json(reply.body) if reply.body else None
 
     def decoder(self, call: ChatCall, headers: Mapping[str, str]) -> StreamDecoder:
         """A decoder for one streamed reply whose status is 2xx; ``headers`` has its content type."""

@@ -11,12 +11,14 @@ import attrs
 
 from llmkit.errors import LLMError
 from llmkit.provider import Provider, StreamDecoder
-from llmkit.values.calls import ChatCall, CountCall, ModelsCall, RawCall
-from llmkit.values.completion import Completion, ModelInfo, ModelList
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Completion
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
+from llmkit.values.models import ModelInfo, ModelList
 from llmkit.values.options import Options
+from llmkit.values.other_calls import CountCall, ModelsCall, RawCall
 from llmkit.values.secret import Secret
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_object

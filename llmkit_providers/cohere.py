@@ -24,9 +24,10 @@ from urllib.parse import quote
 
 from llmkit.errors import ContentFilterError, InvalidResponseError, LLMError, Recovery
 from llmkit.provider import Provider, StreamDecoder, error_fields
-from llmkit.values.calls import ChatCall, CountCall, EmbedCall, ModelsCall
-from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Completion, FinishReason
 from llmkit.values.counts import TokenCount
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.events import (
     Event,
     RawEvent,
@@ -39,6 +40,8 @@ from llmkit.values.events import (
 )
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Image, Message, Part, Reasoning, Text, ToolCall, VendorPart
+from llmkit.values.models import ModelInfo, ModelList
+from llmkit.values.other_calls import CountCall, EmbedCall, ModelsCall
 from llmkit.values.usage import Usage, tokens
 from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest

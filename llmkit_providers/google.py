@@ -9,11 +9,14 @@ from urllib.parse import quote, urlsplit
 
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError
 from llmkit.provider import Provider, StreamDecoder
-from llmkit.values.calls import ChatCall, CountCall, EmbedCall, ModelsCall
-from llmkit.values.completion import Completion, Embeddings, ModelInfo, ModelList
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Completion
 from llmkit.values.counts import TokenCount
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.instances import Instance
+from llmkit.values.models import ModelInfo, ModelList
 from llmkit.values.options import Options
+from llmkit.values.other_calls import CountCall, EmbedCall, ModelsCall
 from llmkit.values.secret import Secret
 from llmkit.values.usage import Usage, tokens
 from llmkit.wire.http import HttpReply, HttpRequest

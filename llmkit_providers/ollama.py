@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError
 from llmkit.provider import Provider, StreamDecoder, error_fields
-from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
-from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Completion, FinishReason
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.events import (
     Event,
     RawEvent,
@@ -33,6 +34,8 @@ from llmkit.values.events import (
 )
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
+from llmkit.values.models import ModelInfo, ModelList
+from llmkit.values.other_calls import EmbedCall, ModelsCall
 from llmkit.values.tools import Tool
 from llmkit.values.usage import Usage, tokens
 from llmkit.wire.errors import error_for

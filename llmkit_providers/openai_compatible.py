@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from llmkit.provider import FEATURES
-from llmkit.values.calls import CountCall
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
+from llmkit.values.other_calls import CountCall
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import parse_object
 from llmkit_providers._dialects import counting

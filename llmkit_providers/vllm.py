@@ -20,10 +20,11 @@ from __future__ import annotations
 import attrs
 
 from llmkit.provider import FEATURES
-from llmkit.values.calls import ChatCall, CountCall
+from llmkit.values.calls import ChatCall
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
+from llmkit.values.other_calls import CountCall
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit_providers._dialects import counting
 from llmkit_providers._dialects.openai_chat import OpenAIChat

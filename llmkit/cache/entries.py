@@ -18,7 +18,8 @@ import orjson
 
 from llmkit.cache.keys import VERSION
 from llmkit.values.base import trusted
-from llmkit.values.completion import Completion, Embeddings, FinishReason, Timing
+from llmkit.values.completion import Completion, FinishReason, Timing
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.messages import Message, Reasoning, Refusal, Text
 
 Answer = Union[Completion, Embeddings]

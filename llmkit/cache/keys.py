@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from llmkit.values.base import Value
-from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.calls import Call, ChatCall
 from llmkit.values.options import NO_OPTIONS, Options
+from llmkit.values.other_calls import EmbedCall
 
 VERSION = 1
 """Grows when the same call comes to mean something else, or entries change their form."""

@@ -9,8 +9,8 @@ from llmkit.values.calls import MODEL_WORDS
 
 if TYPE_CHECKING:
     from llmkit.catalog.select import Selection
-    from llmkit.values.completion import ModelInfo
     from llmkit.values.model_requests import ModelRequest, Requested
+    from llmkit.values.models import ModelInfo
 
 
 def for_embeddings(model: str | ModelRequest) -> str | ModelRequest:
@@ -41,7 +41,7 @@ class AboutModels:
         for name, info in self._core.models_served():
             if name == model:
                 return info  # type: ignore[no-any-return]
-        return get_model_info(model, catalog=self._core.catalog)
+        return get_model_info(model, catalog=self._core.models.get())
 
     def list_available_models(
         self,
@@ -79,7 +79,7 @@ class AboutModels:
         from llmkit.catalog.select import find_alternative_model
 
         among = [info for _, info in self._core.models_served() if info is not None]
-        return find_alternative_model(model, reason, among=among, catalog=self._core.catalog)
+        return find_alternative_model(model, reason, among=among, catalog=self._core.models.get())
 
     def select_models(
         self, requested: Requested, task_context: Mapping[str, Any] | None = None, strategy: str | None = None
@@ -92,9 +92,9 @@ class AboutModels:
         from llmkit.catalog.select import select_models
 
         return select_models(
-            requested, task_context, strategy, candidates=self._core.models_served(), catalog=self._core.catalog
+            requested, task_context, strategy, candidates=self._core.models_served(), catalog=self._core.models.get()
         )
 
     def _with_facts(self, models: list[ModelInfo]) -> list[ModelInfo]:
         """A vendor's list, with the catalogue's facts where the vendor says nothing."""
-        return [self._core.catalog.with_facts(model) for model in models]
+        return [self._core.models.get().with_facts(model) for model in models]

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from llmkit.values.completion import ModelInfo
+from llmkit.values.models import ModelInfo
 from llmkit.values.price import Price, Tier
 
 VENDORS = (

@@ -11,7 +11,6 @@ import attrs
 from llmkit.catalog.store import CATALOG, Catalog, serves
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.base import Value
-from llmkit.values.completion import ModelInfo
 from llmkit.values.model_requests import (
     ORDERS,
     ModelRequest,
@@ -22,6 +21,7 @@ from llmkit.values.model_requests import (
     one_of,
     resolve,
 )
+from llmkit.values.models import ModelInfo
 
 REASONS = ("unavailable", "context", "cost", "vendor")
 MOST_FALLBACKS = 5

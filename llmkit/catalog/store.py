@@ -21,7 +21,7 @@ import attrs
 
 from llmkit.catalog import BUILT_IN_PROVIDERS, PROVIDER_ALIASES, provider_for, split_model
 from llmkit.catalog.facts import VENDORS, Rows, model_info, read
-from llmkit.values.completion import ModelInfo
+from llmkit.values.models import ModelInfo
 from llmkit.values.price import Price
 
 _DATE = re.compile(r"[-@]20\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])$")

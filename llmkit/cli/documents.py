@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from llmkit.errors import LLMError
-from llmkit.values.completion import Attempt, Completion, ModelInfo
+from llmkit.values.completion import Attempt, Completion
 from llmkit.values.events import Event
 from llmkit.values.health import ClientHealth, Probe
+from llmkit.values.models import ModelInfo
 from llmkit.values.price import RATES, Price
 from llmkit.values.tickets import Ticket
 from llmkit.values.usage import Usage

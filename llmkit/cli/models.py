@@ -13,7 +13,7 @@ from llmkit.cli.state import config_option, debug_option, json_option
 
 if TYPE_CHECKING:
     from llmkit.client import Client
-    from llmkit.values.completion import ModelInfo
+    from llmkit.values.models import ModelInfo
 
 
 @click.command("models")

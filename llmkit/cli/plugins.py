@@ -11,7 +11,7 @@ from llmkit.cli.output import complain, table, write_json
 from llmkit.cli.state import debug_option, json_option
 
 if TYPE_CHECKING:
-    from llmkit.plugins.registry import PluginInfo
+    from llmkit.plugins.listing import PluginInfo
 
 
 @click.command("plugins")
@@ -25,7 +25,7 @@ def command(load: bool, as_json: bool) -> int:
     """
     import attrs
 
-    from llmkit.plugins.registry import plugins
+    from llmkit.plugins.listing import plugins
 
     found = plugins()
     if load:

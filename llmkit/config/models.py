@@ -13,8 +13,8 @@ from llmkit.config.positions import Path
 from llmkit.config.problems import Problems
 from llmkit.errors import ConfigError
 from llmkit.values.calls import CATEGORIES
-from llmkit.values.completion import ModelInfo
 from llmkit.values.model_requests import CAPABILITIES
+from llmkit.values.models import ModelInfo
 from llmkit.values.price import RATES, Price
 
 

@@ -10,9 +10,9 @@ import attrs
 from llmkit.cache.settings import CacheSettings
 from llmkit.policy.strategies import ALIASES
 from llmkit.values.budgets import Budget
-from llmkit.values.completion import ModelInfo
 from llmkit.values.hedging import Hedge
 from llmkit.values.instances import Instance, Task, Timeouts
+from llmkit.values.models import ModelInfo
 
 UNAVAILABLE = ("wait", "fail")
 ON_UNSUPPORTED = ("error", "warn", "drop")

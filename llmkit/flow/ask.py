@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.errors import LLMError, StreamInterrupted
 from llmkit.flow.attempt import decoded, prepared, stamp
@@ -12,10 +12,12 @@ from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
-from llmkit.values.completion import Completion, Embeddings
-from llmkit.values.hedging import Hedge
+from llmkit.values.completion import Answer
 from llmkit.values.options import NO_OPTIONS
 from llmkit.wire.json import parse_answer
+
+if TYPE_CHECKING:
+    from llmkit.values.hedging import Hedge
 
 R = TypeVar("R")
 
@@ -85,7 +87,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
     attempt = trail.book(lease, now, None)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=call, attempt=attempt)
-    if isinstance(answer, (Completion, Embeddings)):
+    if isinstance(answer, Answer):
         stamp(answer, route, trail, now, reply.headers)
         if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)

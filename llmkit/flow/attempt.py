@@ -20,7 +20,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease, Route
 from llmkit.provider import Provider
 from llmkit.values.base import trusted
-from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Timing
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES
 from llmkit.wire.errors import request_id
@@ -56,7 +56,7 @@ def prepared(
             dropped = tuple(provider.unsupported(call, instance))
             if dropped:
                 call = _without(call, dropped, provider)
-        elif isinstance(call, EmbedCall) and "embeddings" not in provider.features:
+        elif call.kind == "embed" and "embeddings" not in provider.features:
             raise provider.cannot("embeddings")
         step = "encode the call"
         if after is not None and isinstance(call, ChatCall):

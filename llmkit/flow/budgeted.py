@@ -13,9 +13,10 @@ from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.budgets import Budgets, Hold, Where
 from llmkit.policy.routes import Lease
-from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.calls import Call, ChatCall
 from llmkit.values.fallbacks import FallbackPlan
 from llmkit.values.messages import Text
+from llmkit.values.other_calls import EmbedCall
 from llmkit.values.usage import Usage
 
 BYTES_PER_TOKEN = 3

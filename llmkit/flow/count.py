@@ -6,9 +6,9 @@ from llmkit.errors import LLMError, UnsupportedParameterError
 from llmkit.flow.ask import ask
 from llmkit.flow.kit import Kit
 from llmkit.tokens.count import Tokenizers
-from llmkit.values.calls import CountCall
 from llmkit.values.counts import TokenCount
 from llmkit.values.messages import Text
+from llmkit.values.other_calls import CountCall
 
 SHORT = 20_000
 """Characters that are counted where they are: 2 ms of prose, 12 ms of the worst text known. More go through the runtime, so that

@@ -70,13 +70,15 @@ def _given_stream(call: ChatCall, answer: Completion) -> OpenStream:
     return given_stream(call, answer)
 
 
-@attrs.define(eq=False, repr=False)
 class _Story:
     """What one call has been through."""
 
-    started: float
-    attempts: tuple[Attempt, ...] = ()
-    failures: tuple[LLMError, ...] = ()
+    __slots__ = ("attempts", "failures", "started")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.attempts: tuple[Attempt, ...] = ()
+        self.failures: tuple[LLMError, ...] = ()
 
     def failed(self, error: LLMError, begun: float) -> None:
         """Remember the tries of a step that began then."""

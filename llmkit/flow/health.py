@@ -12,8 +12,9 @@ from llmkit.flow.attempt import bare, decoded, prepared, timed_out
 from llmkit.flow.kit import Kit
 from llmkit.policy.checks import fails
 from llmkit.policy.routes import Lease, Route
-from llmkit.values.calls import Deadline, ModelsCall
+from llmkit.values.calls import Deadline
 from llmkit.values.health import Probe
+from llmkit.values.other_calls import ModelsCall
 
 AT_ONCE = 16
 """Probes under way at once, for each face of a client."""

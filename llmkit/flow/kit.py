@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from llmkit.policy.router import Router
     from llmkit.runtime import Runtime
     from llmkit.tokens.count import Tokenizers
-    from llmkit.values.completion import ModelInfo
+    from llmkit.values.models import ModelInfo
     from llmkit.values.tickets import TicketStore
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(slots=False, eq=False, repr=False)
 class Kit:
     """A client's collaborators, put together once and handed down to each flow."""
 

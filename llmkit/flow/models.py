@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from llmkit.flow.ask import ask
 from llmkit.flow.kit import Kit
-from llmkit.values.calls import ModelsCall
-from llmkit.values.completion import ModelInfo
+from llmkit.values.models import ModelInfo
+from llmkit.values.other_calls import ModelsCall
 
 MOST_PAGES = 1000
 """Pages after which a list is taken to be endless."""

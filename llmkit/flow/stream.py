@@ -24,7 +24,6 @@ from llmkit.runtime import Body
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Attempt, Completion
 from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
-from llmkit.values.hedging import Hedge
 from llmkit.values.instances import DEFAULT_TIMEOUTS
 from llmkit.values.usage import Usage
 from llmkit.wire.body import MOST_BODY
@@ -36,6 +35,7 @@ from llmkit.wire.redact import without_secret
 if TYPE_CHECKING:
     from llmkit.flow.resuming import Past
     from llmkit.policy.budgets import Hold
+    from llmkit.values.hedging import Hedge
 
 LINGER = 5.0
 """Seconds that a complete stream is given for what may still follow, such as usage, and for closing its connection."""

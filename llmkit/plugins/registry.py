@@ -9,12 +9,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from llmkit.catalog import PROVIDER_ALIASES
 from llmkit.errors import ConfigError, did_you_mean
 from llmkit.provider import API_VERSION, Provider
-from llmkit.values.base import Value
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
@@ -26,19 +23,6 @@ PLUGINS = "llmkit"
 GROUPS = (PROVIDERS, SIMULATORS, PLUGINS)
 HOME = "llmkit"
 """The distribution whose names no other can take."""
-
-
-@attrs.frozen(eq=False, repr=False)
-class PluginInfo(Value):
-    """One entry point, as ``llmkit plugins`` shows it."""
-
-    group: str
-    name: str
-    target: str
-    distribution: str
-    version: str
-    error: str | None = None
-    """Why it cannot be used, as far as it is known without loading it."""
 
 
 @lru_cache
@@ -92,13 +76,15 @@ def entry_points(group: str) -> tuple[EntryPoint, ...]:
     return _found()[group]
 
 
-def _distribution(point: EntryPoint) -> tuple[str, str]:
+def distribution_of(point: EntryPoint) -> tuple[str, str]:
+    """The name and version of the distribution that an entry point belongs to."""
     dist = point.dist
     return ("unknown", "?") if dist is None else (dist.name, dist.version)
 
 
-def _ours(point: EntryPoint) -> bool:
-    return _distribution(point)[0] == HOME
+def is_ours(point: EntryPoint) -> bool:
+    """Whether an entry point is llmkit's own."""
+    return distribution_of(point)[0] == HOME
 
 
 class Registry:
@@ -142,23 +128,23 @@ class Registry:
 
     def _load(self, name: str, asked: str) -> Provider:
         points = [point for point in entry_points(PROVIDERS) if point.name == name]
-        home = [point for point in points if _ours(point)]
+        home = [point for point in points if is_ours(point)]
         if not points:
             near = did_you_mean(asked, [*self.names(), *PROVIDER_ALIASES])
             raise ConfigError(f"no provider is named {asked!r}; there are {', '.join(self.names()) or 'none'}{near}")
         if len({point.value for point in points}) > 1 and not home:
-            offers = ", ".join(f"{dist} {version}" for dist, version in map(_distribution, points))
+            offers = ", ".join(f"{dist} {version}" for dist, version in map(distribution_of, points))
             raise ConfigError(f"provider {name!r} is offered by several packages ({offers}); uninstall all but one")
         if home and len(points) > len(home):
             import warnings
 
-            others = ", ".join(_distribution(point)[0] for point in points if not _ours(point))
+            others = ", ".join(distribution_of(point)[0] for point in points if not is_ours(point))
             warnings.warn(f"provider {name!r} is llmkit's own; the one of {others} is not used", RuntimeWarning, stacklevel=4)
         return _made((home or points)[0])
 
 
 def _made(point: EntryPoint) -> Provider:
-    dist, version = _distribution(point)
+    dist, version = distribution_of(point)
     try:
         loaded: Any = point.load()
         provider = loaded() if isinstance(loaded, type) else loaded
@@ -175,19 +161,6 @@ def _check(provider: Any, name: str) -> None:
         raise ConfigError(f"provider {name!r}: expected an llmkit.provider.Provider, got {type(provider).__name__}")
     if provider.api_version != API_VERSION:
         raise ConfigError(f"provider {name!r} is made for version {provider.api_version} of the contract, not {API_VERSION}")
-
-
-def plugins() -> list[PluginInfo]:
-    """Every entry point that llmkit looks at, none of them imported."""
-    found = []
-    for group in GROUPS:
-        points = sorted(entry_points(group), key=lambda point: point.name)
-        own = {point.name for point in points if _ours(point)}
-        for point in points:
-            dist, version = _distribution(point)
-            shadowed = f"{point.name!r} is llmkit's own name" if point.name in own and not _ours(point) else None
-            found.append(PluginInfo(group, point.name, point.value, dist, version, shadowed))
-    return found
 
 
 REGISTRY = Registry()

@@ -17,8 +17,9 @@ import pluggy
 
 from llmkit.errors import LLMError
 from llmkit.values.calls import Call
-from llmkit.values.completion import Attempt, ModelInfo
+from llmkit.values.completion import Attempt
 from llmkit.values.events import Event
+from llmkit.values.models import ModelInfo
 from llmkit.wire.http import HttpRequest
 
 if TYPE_CHECKING:

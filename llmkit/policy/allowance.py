@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmkit.values.calls import Call, ChatCall, EmbedCall
+from llmkit.values.calls import Call, ChatCall
 from llmkit.values.messages import Text, ToolResult
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Estimator:
         """The estimate, which the vendor's own count settles afterwards."""
         if isinstance(call, ChatCall):
             return _size(call) + (call.options.max_tokens or int(self.answer))
-        return sum(map(len, call.texts)) // CHARACTERS + 1 if isinstance(call, EmbedCall) else 0
+        texts: Sequence[str] = getattr(call, "texts", ())  # of a call for vectors
+        return sum(map(len, texts)) // CHARACTERS + 1 if texts else 0
 
     def saw(self, tokens: int) -> None:
         """An answer had so many tokens."""

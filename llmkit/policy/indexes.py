@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import attrs
-
 if TYPE_CHECKING:
     from llmkit.policy.routes import Route
-    from llmkit.values.completion import ModelInfo
+    from llmkit.values.models import ModelInfo
 
 Facts = Callable[[str, str], "ModelInfo | None"]
 """What is known of a provider's model."""
@@ -24,19 +22,21 @@ Fit = Callable[["Route"], bool]
 """Whether an instance will do for one particular call, which may have tried it already."""
 
 
-@attrs.define(eq=False, repr=False)
 class Seat:
     """An instance's place in an index."""
 
-    route: Route
-    group: Group
-    index: Index
-    number: int
-    """Its rank in the order in which the instances were added."""
-    entry: Any = None
-    """What stands for it in the index's order; None while it is set aside."""
-    turn: float = 0.0
-    """The index's own note on it."""
+    __slots__ = ("entry", "group", "index", "number", "route", "turn")
+
+    def __init__(self, route: Route, group: Group, index: Index, number: int, entry: Any = None) -> None:
+        self.route = route
+        self.group = group
+        self.index = index
+        self.number = number
+        """Its rank in the order in which the instances were added."""
+        self.entry = entry
+        """What stands for it in the index's order; None while it is set aside."""
+        self.turn = 0.0
+        """The index's own note on it."""
 
 
 class Index(Protocol):

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-import attrs
-
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
 from llmkit.values.secret import Secret
 
@@ -22,26 +20,39 @@ QUOTA_REST = 900.0, 86400.0
 """The same after a used-up quota or credit."""
 
 
-@attrs.define(eq=False, repr=False)
 class Key:
     """One key and its state. ``secret`` is None for servers that want none."""
 
-    label: str
-    """``openai#2``: what logs, attempts and errors show."""
-    secret: Secret | None
-    in_flight: int = 0
-    uses: int = 0
-    rest_until: float = 0.0
-    """Not used before this time, on the runtime's clock."""
-    resting: LLMError | None = None
-    """Why it rests, or the last reason it did."""
-    strikes: int = 0
-    """Refusals in a row."""
-    struck_at: float = 0.0
-    limiter: Limiter | None = None
-    """Its own limits on requests and tokens, configured or learned."""
-    look_at: float = 0.0
-    """When to read the vendor's word on its limits again."""
+    __slots__ = (
+        "in_flight",
+        "label",
+        "limiter",
+        "look_at",
+        "rest_until",
+        "resting",
+        "secret",
+        "strikes",
+        "struck_at",
+        "uses"
+    )
+
+    def __init__(self, label: str, secret: Secret | None) -> None:
+        self.label = label
+        """``openai#2``: what logs, attempts and errors show."""
+        self.secret = secret
+        self.in_flight = 0
+        self.uses = 0
+        self.rest_until = 0.0
+        """Not used before this time, on the runtime's clock."""
+        self.resting: LLMError | None = None
+        """Why it rests, or the last reason it did."""
+        self.strikes = 0
+        """Refusals in a row."""
+        self.struck_at = 0.0
+        self.limiter: Limiter | None = None
+        """Its own limits on requests and tokens, configured or learned."""
+        self.look_at = 0.0
+        """When to read the vendor's word on its limits again."""
 
 
 class KeyPool:

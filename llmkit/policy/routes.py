@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
-
-import attrs
 
 from llmkit.policy.breaker import CLOSED, Breaker
 from llmkit.policy.keys import Key, KeyPool
@@ -30,51 +28,57 @@ OLD = 60.0
 """Seconds after which a measurement is old: a newer one takes its place, and instances are tried for the sake of one."""
 
 
-@attrs.define(eq=False, repr=False)
 class Route:
     """An instance at work: its provider, its keys, and what is known of it."""
 
-    instance: Instance
-    provider: Provider
-    keys: KeyPool
-    name: str
-    position: int = 0
-    enabled: bool = True
-    pricer: Pricer | None = None
-    """Finds what its answers cost, when somebody asks."""
-    on_demand: bool = False
-    """Made for a call that named its model; serves no call that names none."""
-    breaker: Breaker = CLOSED
-    budget: RetryBudget | None = None
-    """For retries that go back to this instance; None before the first."""
-    in_flight: int = 0
-    uses: int = 0
-    last_given: int = 0
-    latency: float | None = None
-    """Decaying average of whole answers' time, in seconds."""
-    latency_at: float = -math.inf
-    first_event: float | None = None
-    """Decaying average of the time to a stream's first content, in seconds."""
-    first_event_at: float = -math.inf
-    blocked_until: float = 0.0
-    """It takes no calls before this time, as far as is known; inf where only an event can change that."""
-    limited: bool = False
-    """Whether giving it a call may block it: limits on calls in flight, of its own or its keys'."""
-    limiter: Limiter | None = None
-    """Its limits on requests and tokens."""
-    metered: bool = False
-    """Whether it or one of its keys has such limits."""
-    unwell: LLMError | None = None
-    """Why the health checks keep calls away; None where they do not."""
-    probe_at: float | None = None
-    """When the next probe may end that."""
-    aside: list[Seat] = attrs.field(factory=list)
-    """Its seats in indexes that have set it aside."""
-    falling: list[Seat] = attrs.field(factory=list)
-    """Its seats in indexes that want to hear when its score may have fallen."""
-
-    def __attrs_post_init__(self) -> None:
-        self.limited = self.instance.max_concurrency is not None or self.keys.limit is not None
+    def __init__(
+        self,
+        instance: Instance,
+        provider: Provider,
+        keys: KeyPool,
+        name: str,
+        enabled: bool = True,
+        pricer: Pricer | None = None,
+        on_demand: bool = False,
+    ) -> None:
+        self.instance = instance
+        self.provider = provider
+        self.keys = keys
+        self.name = name
+        self.position = 0
+        self.enabled = enabled
+        self.pricer = pricer
+        """Finds what its answers cost, when somebody asks."""
+        self.on_demand = on_demand
+        """Made for a call that named its model; serves no call that names none."""
+        self.breaker: Breaker = CLOSED
+        self.budget: RetryBudget | None = None
+        """For retries that go back to this instance; None before the first."""
+        self.in_flight = 0
+        self.uses = 0
+        self.last_given = 0
+        self.latency: float | None = None
+        """Decaying average of whole answers' time, in seconds."""
+        self.latency_at = -math.inf
+        self.first_event: float | None = None
+        """Decaying average of the time to a stream's first content, in seconds."""
+        self.first_event_at = -math.inf
+        self.blocked_until = 0.0
+        """It takes no calls before this time, as far as is known; inf where only an event can change that."""
+        self.limited = instance.max_concurrency is not None or keys.limit is not None
+        """Whether giving it a call may block it: limits on calls in flight, of its own or its keys'."""
+        self.limiter: Limiter | None = None
+        """Its limits on requests and tokens."""
+        self.metered = False
+        """Whether it or one of its keys has such limits."""
+        self.unwell: LLMError | None = None
+        """Why the health checks keep calls away; None where they do not."""
+        self.probe_at: float | None = None
+        """When the next probe may end that."""
+        self.aside: list[Seat] = []
+        """Its seats in indexes that have set it aside."""
+        self.falling: list[Seat] = []
+        """Its seats in indexes that want to hear when its score may have fallen."""
 
     @property
     def full(self) -> bool:
@@ -124,33 +128,37 @@ class Route:
         return self.first_event if streamed else self.latency
 
 
-@attrs.define(eq=False, repr=False)
 class Lease:
     """One call's hold on an instance and a key, until the answer or the stream has ended; given back with
     ``Router.release``."""
 
-    route: Route
-    key: Key
-    started: float
-    epoch: object
-    """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
-    released: bool = False
-    taken: Sequence[tuple[Limiter, Taken]] = ()
-    """What it took of limits on requests and tokens."""
+    __slots__ = ("epoch", "key", "released", "route", "started", "taken")
+
+    def __init__(self, route: Route, key: Key, started: float, epoch: object) -> None:
+        self.route = route
+        self.key = key
+        self.started = started
+        self.epoch = epoch
+        """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
+        self.released = False
+        self.taken: Sequence[tuple[Limiter, Taken]] = ()
+        """What it took of limits on requests and tokens."""
 
 
-@attrs.define(eq=False, repr=False)
 class Plan:
     """Where calls of one kind may go, and who of them waits."""
 
-    groups: list[Group]
-    """The instances for the call's own model first, then each fallback's."""
-    line: list[tuple[int, int, Parked]] = attrs.field(factory=list)
-    """A heap: highest priority first, then who came first."""
-    current: bool = True
-    """False once instances have come, gone or changed."""
-    held_until: float = 0.0
-    """When the client's own limits let the next call through, as far as is known."""
+    __slots__ = ("current", "groups", "held_until", "line")
+
+    def __init__(self, groups: list[Group]) -> None:
+        self.groups = groups
+        """The instances for the call's own model first, then each fallback's."""
+        self.line: list[tuple[int, int, Parked]] = []
+        """A heap: highest priority first, then who came first."""
+        self.current = True
+        """False once instances have come, gone or changed."""
+        self.held_until = 0.0
+        """When the client's own limits let the next call through, as far as is known."""
 
     def soonest(self) -> float | None:
         """When the next instance that cannot take calls now comes back by itself; None where none will."""
@@ -159,35 +167,39 @@ class Plan:
         return min([time for group in self.groups if (time := group.soonest()) is not None], default=None)
 
 
-@attrs.define(eq=False, repr=False)
 class Parked:
     """A call that waits. ``lease`` is set before ``waiter`` is woken, where it was given its turn."""
 
-    call: Call[Any]
-    tried: Tried
-    tokens: int
-    """How many it is likely to use, where limits count them."""
-    waiter: Waiter
-    plan: Plan
-    order: int = 0
-    first: bool = False
-    """Whether it was first in line when it looked last, and watches the clock for all."""
-    until: float | None = None
-    """When the soonest rest ends; None where nothing rests."""
-    patient: bool = True
-    """Whether something only lacks room, which is no fault: such a wait is bounded by the call's deadline alone."""
-    lease: Lease | None = None
-    gone: bool = False
+    __slots__ = ("call", "first", "gone", "lease", "order", "patient", "plan", "tokens", "tried", "until", "waiter")
+
+    def __init__(self, call: Call[Any], tried: Tried, tokens: int, waiter: Waiter, plan: Plan) -> None:
+        self.call = call
+        self.tried = tried
+        self.tokens = tokens
+        """How many it is likely to use, where limits count them."""
+        self.waiter = waiter
+        self.plan = plan
+        self.order = 0
+        self.first = False
+        """Whether it was first in line when it looked last, and watches the clock for all."""
+        self.until: float | None = None
+        """When the soonest rest ends; None where nothing rests."""
+        self.patient = True
+        """Whether something only lacks room, which is no fault: such a wait is bounded by the call's deadline alone."""
+        self.lease: Lease | None = None
+        self.gone = False
 
 
-@attrs.define(eq=False, repr=False)
 class Tried:
     """What one call has tried already."""
 
-    routes: set[Route] = attrs.field(factory=set)
-    keys: set[Key] = attrs.field(factory=set)
-    dead: set[Route] = attrs.field(factory=set)
-    """Instances that can never serve this call."""
+    __slots__ = ("dead", "keys", "routes")
+
+    def __init__(self, routes: Iterable[Route] = (), keys: Iterable[Key] = (), dead: Iterable[Route] = ()) -> None:
+        self.routes = set(routes)
+        self.keys = set(keys)
+        self.dead = set(dead)
+        """Instances that can never serve this call."""
 
     def again(self) -> Tried:
         """What is out of the question when all has been tried once."""

@@ -17,9 +17,10 @@ from llmkit.plugins.registry import REGISTRY
 from llmkit.provider import FEATURES, Provider, StreamDecoder
 from llmkit.runtime import Runtime
 from llmkit.testing.scripted import Chunks, Reply, ScriptedRuntime
-from llmkit.values.calls import Call, ChatCall, CountCall, EmbedCall, ModelsCall
-from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelInfo, ModelList
+from llmkit.values.calls import Call, ChatCall
+from llmkit.values.completion import Completion, FinishReason
 from llmkit.values.counts import TokenCount
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.events import (
     Event,
     PartDone,
@@ -33,6 +34,8 @@ from llmkit.values.events import (
 )
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message, Reasoning, Refusal, Text, ToolCall
+from llmkit.values.models import ModelInfo, ModelList
+from llmkit.values.other_calls import CountCall, EmbedCall, ModelsCall
 from llmkit.values.requests import Prompt
 from llmkit.values.usage import Usage
 from llmkit.wire.codec import from_json, to_json

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llmkit.errors import ContextLengthError
-from llmkit.values.completion import ModelInfo
 from llmkit.values.counts import TokenCount
+from llmkit.values.models import ModelInfo
 
 LookUp = Callable[[str], "ModelInfo | None"]
 """What is known about a model, or None."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union
 
 import attrs
 
 from llmkit.errors import RequestTimeout
 from llmkit.values.base import Value
-from llmkit.values.completion import Completion, Embeddings, ModelList
-from llmkit.values.counts import TokenCount
-from llmkit.values.hedging import Hedge
+from llmkit.values.completion import Completion
 from llmkit.values.instances import DEFAULT_TIMEOUTS, Timeouts
 from llmkit.values.messages import Message
 from llmkit.values.options import NO_OPTIONS, Options
 
 if TYPE_CHECKING:
     from llmkit.values.fallbacks import FallbackPlan
+    from llmkit.values.hedging import Hedge
     from llmkit.values.model_requests import ModelRequest
 
 R = TypeVar("R")
@@ -81,6 +79,8 @@ class Call(Value, Generic[R]):
     most so many seconds, kept for so long. Raw requests and model lists are never kept."""
     priority: int = 0
     """Of calls that wait, those of higher priority go first."""
+    kind: ClassVar[str]
+    """Which of a provider's methods it is for: ``chat`` for ``encode_chat`` and ``decode_chat``."""
     answer: ClassVar[type] = object
     """The type of its answer."""
 
@@ -94,6 +94,7 @@ class Call(Value, Generic[R]):
 class ChatCall(Call[Completion]):
     """Messages in, a message out."""
 
+    kind: ClassVar[str] = "chat"
     answer: ClassVar[type] = Completion
     messages: tuple[Message, ...]
     options: Options = NO_OPTIONS
@@ -108,41 +109,3 @@ class ChatCall(Call[Completion]):
     def streamed(self) -> bool:
         """Whether the answer is to come in pieces."""
         return self.stream
-
-
-@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class EmbedCall(Call[Embeddings]):
-    """Texts in, vectors out."""
-
-    answer: ClassVar[type] = Embeddings
-    texts: tuple[str, ...]
-    dimensions: int | None = None
-    extra: Mapping[str, Any] | None = None
-
-
-@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class ModelsCall(Call[ModelList]):
-    """One page of what the vendor offers."""
-
-    answer: ClassVar[type] = ModelList
-    cache: CacheUse = False
-    page: str | None = None
-
-
-@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class CountCall(Call[TokenCount]):
-    """Messages in, their number of tokens out; no model runs."""
-
-    answer: ClassVar[type] = TokenCount
-    messages: tuple[Message, ...]
-    options: Options = NO_OPTIONS
-
-
-@attrs.frozen(kw_only=True, slots=False, eq=False, repr=False)
-class RawCall(Call[Any]):
-    """A request of the user's own, authorised like any other; its answer is the parsed JSON."""
-
-    cache: CacheUse = False
-    method: str
-    path: str
-    json: Any = None

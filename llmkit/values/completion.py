@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 import attrs
 
@@ -14,11 +14,9 @@ from llmkit.values.messages import Message, ToolCall
 from llmkit.values.usage import Usage
 
 if TYPE_CHECKING:
-    import datetime
     from decimal import Decimal
 
-    from llmkit.values.price import Price
-
+A = TypeVar("A", bound="Answer")
 Pricer = Callable[[Any], "Optional[Decimal]"]
 """What finds an answer's cost when somebody asks for it."""
 
@@ -68,8 +66,45 @@ class Timing(Value):
     """From the start of the call to the first content of a stream; None for whole answers."""
 
 
+def settled(answer: Any) -> dict[str, Any]:
+    """An answer's fields, its cost found, for a copy that leaves the process."""
+    return {field.name: getattr(answer, field.name) for field in answer.__attrs_attrs__}
+
+
+class Answer(Value):
+    """What completions and embeddings have in common: the story of how they were got is written on them."""
+
+    __slots__ = ()
+
+    usage: Usage | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return settled(self)
+
+
+class _Cost:
+    """``answer.cost``, found when it is first read: most programs never do, and finding it loads the catalogue.
+
+    An answer that was given a cost, or has found it, has it in its ``__dict__``, which goes before this.
+    """
+
+    def __get__(self, answer: Any, kind: type[Any] | None = None) -> Any:
+        if answer is None:
+            raise AttributeError("cost")
+        facts = vars(answer)
+        pricer: Pricer | None = facts.get("_pricer")
+        cost = facts["cost"] = None if pricer is None else pricer(answer)
+        return cost
+
+def priced(kind: type[A]) -> type[A]:
+    """A kind of answer whose ``cost`` is found when it is first read."""
+    setattr(kind, "cost", _Cost())  # noqa: B010 (the type checker knows the field)
+    return kind
+
+
+@priced
 @attrs.frozen(slots=False, eq=False, repr=False)
-class Completion(Value):
+class Completion(Answer):
     """A model's answer."""
 
     message: Message
@@ -128,94 +163,3 @@ class Completion(Value):
     def refusal(self) -> str | None:
         """The model's refusal, or None."""
         return self.message.refusal
-
-    def __getstate__(self) -> dict[str, Any]:
-        return settled(self)
-
-
-@attrs.frozen(slots=False, eq=False, repr=False)
-class Embeddings(Value):
-    """Vectors, in the order of the texts."""
-
-    vectors: tuple[tuple[float, ...], ...] = attrs.field(repr=lambda vectors: f"<{len(vectors)} vectors>")
-    model: str | None = None
-    usage: Usage | None = None
-    raw: Any = attrs.field(default=None, repr=False)
-    provider: str | None = None
-    instance: str | None = None
-    request_id: str | None = None
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-    attempts: tuple[Attempt, ...] = attrs.field(default=(), repr=False)
-    timing: Timing | None = attrs.field(default=None, repr=False)
-    cost: Decimal | None = None
-    """As :attr:`Completion.cost`."""
-    cached: bool = False
-    """True where llmkit answered from its own cache."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return settled(self)
-
-
-class _Cost:
-    """``answer.cost``, found when it is first read: most programs never do, and finding it loads the catalogue.
-
-    An answer that was given a cost, or has found it, has it in its ``__dict__``, which goes before this.
-    """
-
-    def __get__(self, answer: Any, kind: type[Any] | None = None) -> Any:
-        if answer is None:
-            raise AttributeError("cost")
-        facts = vars(answer)
-        pricer: Pricer | None = facts.get("_pricer")
-        cost = facts["cost"] = None if pricer is None else pricer(answer)
-        return cost
-
-
-for _kind in (Completion, Embeddings):
-    setattr(_kind, "cost", _Cost())  # noqa: B010 (the type checker knows the field)
-
-
-def settled(answer: Any) -> dict[str, Any]:
-    """An answer's fields, its cost found, for a copy that leaves the process."""
-    return {field.name: getattr(answer, field.name) for field in answer.__attrs_attrs__}
-
-
-@attrs.frozen(slots=False, eq=False, repr=False)
-class ModelInfo(Value):
-    """What is known of a model: by its vendor's list, by llmkit's catalogue, or by you. What is not known is None."""
-
-    id: str
-    """The vendor's own name for it, without the provider."""
-    provider: str | None = None
-    name: str | None = None
-    """The name shown to people."""
-    context_window: int | None = None
-    """The most tokens it can read."""
-    max_output_tokens: int | None = None
-    """The most tokens it can write."""
-    raw: Any = attrs.field(default=None, repr=False)
-    capabilities: frozenset[str] | None = None
-    """What it can do, in the words of :data:`llmkit.values.model_requests.CAPABILITIES`."""
-    category: str | None = None
-    """``fast``, ``balanced`` or ``quality``: the small, the middle or the large one of its family."""
-    price: Price | None = None
-    released: datetime.date | None = None
-    retires: datetime.date | None = None
-    """The day on which the vendor stops serving it; may have passed."""
-    tokenizer: str | None = None
-    """The name of its tiktoken encoding, where it has one."""
-    note: str | None = None
-    """What is doubtful, such as a price that its sources do not agree on."""
-
-    def can(self, *capabilities: str) -> bool:
-        """Whether it is known to have all of ``capabilities``."""
-        return self.capabilities is not None and self.capabilities.issuperset(capabilities)
-
-
-@attrs.frozen(eq=False, repr=False)
-class ModelList(Value):
-    """One page of a vendor's models."""
-
-    models: tuple[ModelInfo, ...]
-    next_page: str | None = None
-    """What to ask for to get the next page, or None."""

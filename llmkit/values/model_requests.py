@@ -13,7 +13,7 @@ import attrs
 from llmkit.errors import InvalidRequestError, did_you_mean, shown
 from llmkit.values.base import Value
 from llmkit.values.calls import CATEGORIES, MODEL_WORDS
-from llmkit.values.completion import ModelInfo
+from llmkit.values.models import ModelInfo
 
 T = TypeVar("T")
 Score = tuple[float, ...]

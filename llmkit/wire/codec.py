@@ -16,9 +16,11 @@ import cattrs
 
 from llmkit import errors
 from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, Recovery
-from llmkit.values import calls, events, fallbacks, messages
+from llmkit.values import calls, events, fallbacks, messages, other_calls
 from llmkit.values.calls import CacheUse
-from llmkit.values.completion import Completion, Embeddings
+from llmkit.values.completion import Completion
+from llmkit.values.embeddings import Embeddings
+from llmkit.values.hedging import Hedge
 from llmkit.values.model_requests import ModelRequest
 from llmkit.values.options import ResponseFormat, ToolLike
 from llmkit.values.secret import Secret
@@ -61,8 +63,8 @@ def converter() -> cattrs.Converter:
     """The cattrs converter behind :func:`to_json` and :func:`from_json`."""
     for answer in (Completion, Embeddings):
         attrs.resolve_types(answer, localns={"Decimal": Decimal})
-    names = {"ModelRequest": ModelRequest, "FallbackPlan": fallbacks.FallbackPlan}
-    for kind in (calls.ChatCall, calls.EmbedCall, calls.ModelsCall):
+    names = {"ModelRequest": ModelRequest, "FallbackPlan": fallbacks.FallbackPlan, "Hedge": Hedge}
+    for kind in (calls.ChatCall, other_calls.EmbedCall, other_calls.ModelsCall):
         attrs.resolve_types(kind, localns=names)
     made = cattrs.Converter(forbid_extra_keys=True)
     _plain(made)

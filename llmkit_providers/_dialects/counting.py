@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import InvalidRequestError, InvalidResponseError
-from llmkit.values.calls import CountCall
 from llmkit.values.counts import TokenCount
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Text, ToolResult
+from llmkit.values.other_calls import CountCall
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_object
 

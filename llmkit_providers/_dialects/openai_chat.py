@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from llmkit.errors import ConfigError, InvalidRequestError, InvalidResponseError, LLMError
 from llmkit.provider import Provider, error_fields
 from llmkit.values.base import blank, trusted
-from llmkit.values.calls import ChatCall, EmbedCall, ModelsCall
-from llmkit.values.completion import Completion, Embeddings, ModelList
+from llmkit.values.calls import ChatCall
+from llmkit.values.completion import Completion
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from llmkit.values.options import NO_OPTIONS, Options
@@ -22,7 +22,6 @@ from llmkit.values.usage import Usage
 from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_json, parse_object
-from llmkit_providers._dialects import openai_embeddings
 from llmkit_providers._dialects.media import base64, media_type
 from llmkit_providers._dialects.openai_decode import content_parts, finish_reason, images, read_usage, tool_calls, word
 from llmkit_providers._dialects.openai_messages import (
@@ -32,6 +31,9 @@ from llmkit_providers._dialects.openai_messages import (
 )
 
 if TYPE_CHECKING:
+    from llmkit.values.embeddings import Embeddings
+    from llmkit.values.models import ModelList
+    from llmkit.values.other_calls import EmbedCall, ModelsCall
     from llmkit_providers._dialects.openai_stream import OpenAIStream
 
 AUDIO_FORMATS: Mapping[str, str] = {
@@ -355,10 +357,14 @@ class OpenAIChat(Provider):
             raise self.cannot("embeddings")
         if call.dimensions is not None and "dimensions" not in self.features:
             raise self.cannot("dimensions")
+        from llmkit_providers._dialects import openai_embeddings  # most programs only chat
+
         return self.request("POST", instance, self.embed_path, openai_embeddings.encode(call, instance, self.dimensions_name))
 
     def decode_embed(self, call: EmbedCall, reply: HttpReply) -> Embeddings:
         """The vectors in a reply, in the order of the texts."""
+        from llmkit_providers._dialects import openai_embeddings
+
         document = parse_object(reply.body)
         if document.get("error") or document.get("object") == "error":
             raise self.inner_error(document, reply.headers)
@@ -366,6 +372,8 @@ class OpenAIChat(Provider):
 
     def vector(self, embedding: Any) -> tuple[float, ...]:
         """One embedding as numbers."""
+        from llmkit_providers._dialects import openai_embeddings
+
         return openai_embeddings.vector(embedding)
 
     def encode_models(self, call: ModelsCall, instance: Instance) -> HttpRequest:
@@ -376,6 +384,8 @@ class OpenAIChat(Provider):
 
     def decode_models(self, call: ModelsCall, reply: HttpReply) -> ModelList:
         """The models in a reply."""
+        from llmkit_providers._dialects import openai_embeddings
+
         document = parse_json(reply.body)
         if isinstance(document, dict) and document.get("error"):
             raise self.inner_error(document, reply.headers)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmkit.errors import InvalidResponseError
-from llmkit.values.calls import EmbedCall
-from llmkit.values.completion import Embeddings, ModelInfo, ModelList
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.instances import Instance
+from llmkit.values.models import ModelInfo, ModelList
+from llmkit.values.other_calls import EmbedCall
 from llmkit.values.usage import Usage
 
 READ_LIMITS = ("context_window", "context_length", "max_context_length", "max_model_len")

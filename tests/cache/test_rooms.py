@@ -33,9 +33,11 @@ from llmkit.cache.entries import Entry, Seal, entry_of
 from llmkit.cache.keys import Keys
 from llmkit.cache.memory import Memory
 from llmkit.transports.cache_sqlite import SqliteCache
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall
-from llmkit.values.completion import Embeddings, FinishReason
+from llmkit.values.calls import ChatCall, Deadline
+from llmkit.values.completion import FinishReason
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.instances import Timeouts
+from llmkit.values.other_calls import EmbedCall
 from llmkit.wire.fold import fold, unfold
 from tests.support.colours import Colour, openai, reply_to
 

@@ -13,9 +13,10 @@ import pytest
 
 from llmkit import ConfigError, Image, Instance, LLMError, Message, Tool
 from llmkit.provider import API_VERSION, FEATURES, Provider
-from llmkit.values.calls import Call, ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, RawCall
+from llmkit.values.calls import Call, ChatCall, Deadline
 from llmkit.values.messages import ToolCall
 from llmkit.values.options import Options
+from llmkit.values.other_calls import CountCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema
 from llmkit.wire.http import HttpReply

@@ -17,7 +17,8 @@ import llmkit
 from llmkit import ConfigError, Instance, InvalidRequestError, InvalidResponseError, LLMError, ServerError
 from llmkit.plugins import registry
 from llmkit.plugins.hooks import make_hooks
-from llmkit.plugins.registry import Registry, plugins
+from llmkit.plugins.listing import plugins
+from llmkit.plugins.registry import Registry
 from llmkit.provider import Provider
 from llmkit.testing import MockClient
 from llmkit.values.completion import Completion
@@ -357,7 +358,8 @@ def test_nothing_of_a_vendor_is_imported_before_first_use():
     program = """
 import sys, llmkit
 from llmkit import Client, Instance
-from llmkit.plugins.registry import REGISTRY, plugins
+from llmkit.plugins.listing import plugins
+from llmkit.plugins.registry import REGISTRY
 client = Client(plugins=[])
 assert "openai" in REGISTRY.names() and plugins()
 vendors = lambda: sorted(name for name in sys.modules if name.startswith("llmkit_providers.") and "._" not in name)

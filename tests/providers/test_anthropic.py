@@ -20,7 +20,7 @@ from llmkit.errors import (
     ServerError,
     UnsupportedParameterError,
 )
-from llmkit.values.calls import ChatCall, Deadline, ModelsCall, RawCall
+from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.completion import Completion, FinishReason
 from llmkit.values.events import Event, PartDone, ReasoningDelta, StreamFinished, TextDelta, ToolCallDelta, UsageReported
 from llmkit.values.instances import Instance
@@ -37,6 +37,7 @@ from llmkit.values.messages import (
     VendorPart,
 )
 from llmkit.values.options import Options
+from llmkit.values.other_calls import ModelsCall, RawCall
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema, Tool
 from llmkit.values.usage import Usage

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from llmkit.errors import ConfigError, ContentFilterError, ModelNotFoundError
-from llmkit.values.calls import ModelsCall
 from llmkit.values.instances import Instance
+from llmkit.values.other_calls import ModelsCall
 from llmkit.values.secret import Secret
 from llmkit_providers.azure_openai import AzureOpenAI
 from tests.support.openai_wire import DEADLINE, chat, embed, reply, sent

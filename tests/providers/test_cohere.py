@@ -22,7 +22,7 @@ from llmkit.errors import (
     Recovery,
     ServerError,
 )
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall
+from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.completion import FinishReason
 from llmkit.values.events import (
     Event,
@@ -37,6 +37,7 @@ from llmkit.values.events import (
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Image, Message, Reasoning, Text, ToolCall, ToolResult, VendorPart
 from llmkit.values.options import Options
+from llmkit.values.other_calls import EmbedCall, ModelsCall
 from llmkit.values.tools import JsonSchema, Tool
 from llmkit.values.usage import Usage
 from llmkit.wire.http import HttpReply

@@ -20,7 +20,7 @@ from llmkit.errors import (
     RateLimitError,
     ServerError,
 )
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall
+from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.completion import Completion
 from llmkit.values.events import Event, RawEvent
 from llmkit.values.instances import Instance
@@ -36,6 +36,7 @@ from llmkit.values.messages import (
     VendorPart,
 )
 from llmkit.values.options import Options
+from llmkit.values.other_calls import EmbedCall, ModelsCall
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema, Tool
 from llmkit.values.usage import Usage

@@ -16,7 +16,7 @@ from llmkit.errors import (
     RateLimitError,
     ServerError,
 )
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall, ModelsCall, RawCall
+from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.completion import FinishReason
 from llmkit.values.events import (
     Event,
@@ -31,6 +31,7 @@ from llmkit.values.events import (
 from llmkit.values.instances import Instance
 from llmkit.values.messages import File, Image, Message, Reasoning, Text, ToolCall, ToolResult
 from llmkit.values.options import Options
+from llmkit.values.other_calls import EmbedCall, ModelsCall, RawCall
 from llmkit.values.secret import Secret
 from llmkit.values.tools import JsonSchema, Tool
 from llmkit.values.usage import Usage

@@ -23,13 +23,13 @@ from llmkit.errors import (
     RateLimitError,
     ServerError,
 )
-from llmkit.values.calls import ModelsCall
 from llmkit.values.completion import FinishReason
 from llmkit.values.events import (
     ToolCallDelta,
 )
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Image, VendorPart
+from llmkit.values.other_calls import ModelsCall
 from llmkit.values.usage import Usage
 from tests.support.openai_wire import (
     DEADLINE,

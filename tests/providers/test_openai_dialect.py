@@ -13,9 +13,9 @@ from llmkit.errors import (
     InvalidRequestError,
     UnsupportedParameterError,
 )
-from llmkit.values.calls import RawCall
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Audio, File, Image, Message, Reasoning, Refusal, Text, ToolCall, ToolResult, VendorPart
+from llmkit.values.other_calls import RawCall
 from llmkit.values.tools import JsonSchema, Tool
 from llmkit_providers.groq import Groq
 from llmkit_providers.openai_compatible import OpenAICompatible

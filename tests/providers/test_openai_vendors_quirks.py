@@ -18,11 +18,11 @@ from llmkit.errors import (
     ServerError,
     UnsupportedParameterError,
 )
-from llmkit.values.calls import ModelsCall
 from llmkit.values.completion import FinishReason
 from llmkit.values.events import ReasoningDelta, StreamFinished, TextDelta, UsageReported
 from llmkit.values.instances import Instance
 from llmkit.values.messages import File, Image, Message, Reasoning, ToolCall, ToolResult
+from llmkit.values.other_calls import ModelsCall
 from llmkit.values.tools import JsonSchema, Tool
 from llmkit.values.usage import Usage
 from llmkit_providers.deepseek import DeepSeek

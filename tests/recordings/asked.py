@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from llmkit.values.calls import Call, ChatCall, Deadline, EmbedCall, ModelsCall
+from llmkit.values.calls import Call, ChatCall, Deadline
 from llmkit.values.instances import Instance
+from llmkit.values.other_calls import EmbedCall, ModelsCall
 
 from .asked_anthropic import anthropic_chat
 from .asked_gemini import gemini_chat

@@ -22,8 +22,10 @@ from llmkit.errors import (
     StreamInterrupted,
     UnsupportedParameterError,
 )
-from llmkit.values.completion import Completion, Embeddings, FinishReason, ModelList
+from llmkit.values.completion import Completion, FinishReason
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.messages import ToolCall
+from llmkit.values.models import ModelList
 from llmkit.values.usage import Usage
 from llmkit.wire.redact import redact
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from llmkit.catalog.cost import STATED, Pricer, stated_units
 from llmkit.catalog.store import Catalog
-from llmkit.values.completion import Completion, Embeddings
+from llmkit.values.completion import Completion
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.usage import Usage
 
 from .cases import CASES, Case, needs_recordings

@@ -16,10 +16,10 @@ import pytest
 
 from llmkit.errors import LLMError, StreamInterrupted
 from llmkit.plugins.registry import REGISTRY
-from llmkit.values.calls import ModelsCall
-from llmkit.values.completion import ModelList
 from llmkit.values.events import CONTENT_EVENTS, Event
 from llmkit.values.instances import Instance
+from llmkit.values.models import ModelList
+from llmkit.values.other_calls import ModelsCall
 from llmkit.wire.fold import fold
 from tests.support.faultserver import Behaviour, FaultServer, Seen, Wire, chunk, head, reply
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from llmkit.errors import LLMError
-from llmkit.values.calls import ChatCall, Deadline, EmbedCall
+from llmkit.values.calls import ChatCall, Deadline
 from llmkit.values.completion import Completion
 from llmkit.values.events import Event, RawEvent
 from llmkit.values.instances import Instance
 from llmkit.values.messages import Message
 from llmkit.values.options import Options
+from llmkit.values.other_calls import EmbedCall
 from llmkit.wire.http import HttpReply
 from llmkit_providers.openai import OpenAI
 

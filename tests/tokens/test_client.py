@@ -150,7 +150,8 @@ COUNTED = [case for case in EVERY_CASE if case.kind == "count_tokens" and case.s
 def test_recorded_counts():
     """Recorded replies are read, and what llmkit sends holds what the recorded client sent."""
     from llmkit.plugins.registry import REGISTRY
-    from llmkit.values.calls import CountCall, Deadline
+    from llmkit.values.calls import Deadline
+    from llmkit.values.other_calls import CountCall
     from tests.recordings.asked import CHATS
 
     for case in COUNTED:

@@ -25,8 +25,8 @@ from llmkit import (
 from llmkit.tokens.count import count_tokens
 from llmkit.tokens.limits import check_fits, get_token_limit
 from llmkit.tokens.reducers import DEFAULT, Budget, Draft, drop_oldest, longest, middle_out, shorten_texts, turns, units
-from llmkit.values.completion import ModelInfo
 from llmkit.values.counts import TokenCount
+from llmkit.values.models import ModelInfo
 
 CALL = ToolCall("c1", "search", {"q": "fits"})
 LONG = [

@@ -10,7 +10,8 @@ import pytest
 from llmkit import Image, Instance, InvalidRequestError, InvalidResponseError, JsonSchema, Message, Options, Tool, ToolResult
 from llmkit.errors import UnsupportedParameterError
 from llmkit.plugins.registry import REGISTRY
-from llmkit.values.calls import CountCall, Deadline
+from llmkit.values.calls import Deadline
+from llmkit.values.other_calls import CountCall
 from llmkit.wire.http import HttpReply
 
 SAID = (Message.system("Be brief."), Message.user("one two"))

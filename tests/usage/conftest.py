@@ -37,5 +37,5 @@ def price_of(provider: str, model: str) -> Price | None:
 @pytest.fixture(autouse=True)
 def prices(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Clients know two models' prices and no other."""
-    monkeypatch.setattr(llmkit.assembly, "price_list", lambda own: price_of)
+    monkeypatch.setattr(llmkit.catalog.own.ClientCatalog, "price_of", staticmethod(price_of))
     return price_of

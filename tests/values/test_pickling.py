@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmkit.values import calls, completion, events, fallbacks, instances, messages, options, tickets, tools, usage
-from llmkit.values.calls import ChatCall, CountCall, Deadline, EmbedCall, ModelsCall, RawCall
-from llmkit.values.completion import Attempt, Completion, Embeddings, FinishReason, ModelInfo, ModelList, Timing
+from llmkit.values.calls import ChatCall, Deadline
+from llmkit.values.completion import Attempt, Completion, FinishReason, Timing
+from llmkit.values.embeddings import Embeddings
 from llmkit.values.events import (
     PartDone,
     RawEvent,
@@ -32,7 +33,9 @@ from llmkit.values.events import (
 from llmkit.values.fallbacks import Degrade, FallbackPlan, Queue, Reject, Secondary
 from llmkit.values.instances import Instance, Task, Timeouts
 from llmkit.values.messages import Audio, File, Image, Message, Reasoning, Refusal, Text, ToolCall, ToolResult, VendorPart
+from llmkit.values.models import ModelInfo, ModelList
 from llmkit.values.options import Options
+from llmkit.values.other_calls import CountCall, EmbedCall, ModelsCall, RawCall
 from llmkit.values.secret import Secret
 from llmkit.values.tickets import Ticket, TicketStatus
 from llmkit.values.tools import JsonSchema, Tool
