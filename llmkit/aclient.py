@@ -12,7 +12,6 @@ from llmkit.face import Face
 from llmkit.flow.ask import ask
 from llmkit.flow.fallback import ask_with_fallback
 from llmkit.values.completion import Completion
-from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,8 +27,9 @@ if TYPE_CHECKING:
     from llmkit.values.health import ClientHealth
     from llmkit.values.model_requests import ModelRequest
     from llmkit.values.models import ModelInfo
-    from llmkit.values.options import ToolLike
+    from llmkit.values.requests import Prompt, Request
     from llmkit.values.tickets import Ticket
+    from llmkit.values.tools import ToolLike
 
 
 class AsyncClient(Face):  # noqa: D101 (the base documents it)

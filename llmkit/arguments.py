@@ -10,7 +10,7 @@ from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
 from llmkit.values.calls import RESUME, Deadline, Resume
 from llmkit.values.instances import Timeouts
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
 
 if TYPE_CHECKING:
     from llmkit.values.breaker import BreakerSettings
@@ -206,6 +206,8 @@ def call_options(given: Mapping[str, Any]) -> Options:
     chosen = {name: value for name, value in given.items() if name in _OPTION_NAMES and value is not None}
     shape = given.get("response_model")
     if shape is not None:
+        from llmkit.values.tools import response_format  # few calls ask for one
+
         chosen["response_format"] = response_format(shape)
     return Options(**chosen)
 

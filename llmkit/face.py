@@ -20,7 +20,6 @@ from llmkit.values.base import blank, trusted
 from llmkit.values.calls import ChatCall, Deadline, OnUnsupported, Resume
 from llmkit.values.conversation import conversation
 from llmkit.values.instances import Instance, Task, Timeouts
-from llmkit.values.requests import Prompt, Request
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from llmkit.values.fallbacks import FallbackLike, FallbackPlan
     from llmkit.values.hedging import HedgeLike
     from llmkit.values.models import ModelInfo
+    from llmkit.values.requests import Prompt, Request
     from llmkit.values.tickets import TicketStore
 
 _PLAN_NAMES = frozenset(("fallback", "context_fallbacks", "refusal_fallbacks"))
@@ -370,6 +370,8 @@ class Face(AboutModels, AboutHealth, Books):
         return core.fallbacks_for(model, instance, task) if core.special_fallbacks else core.fallbacks
 
     def _request_call(self, request: Request | Prompt) -> ChatCall:
+        from llmkit.values.requests import Request
+
         if isinstance(request, Request):
             return self._chat_call(request.prompt, request.arguments)
         return self._chat_call(request, {})

@@ -21,7 +21,6 @@ import attrs
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.instances import Instance
 from llmkit.values.options import NO_OPTIONS
-from llmkit.values.tools import Tool
 from llmkit.wire.http import HttpRequest
 from llmkit.wire.json import dump_json
 from llmkit_providers._dialects.openai_chat import CHAT, IMAGES, OpenAIChat
@@ -94,5 +93,5 @@ class OpenAI(OpenAIChat):
 def _beginning(call: ChatCall) -> str:
     """What calls that begin alike have in common: a digest of the system text and the tools' names."""
     system = [message.text for message in call.messages if message.role == "system"]
-    tools = [tool.name if isinstance(tool, Tool) else str(tool.get("type")) for tool in call.options.tools or ()]
+    tools = [str(tool.get("type")) if isinstance(tool, Mapping) else tool.name for tool in call.options.tools or ()]
     return hashlib.sha256(dump_json([system, tools])).hexdigest()[:32]

@@ -24,11 +24,18 @@ class Lines:
 
     :param most: calls that may wait at once.
     :param lease: a lease for a call, if something can serve it now.
+    :param make_way: lets a call of so many tokens have what instances keep for larger ones; whether that helps.
     """
 
-    def __init__(self, most: int, lease: Callable[[Plan, Call[Any], Tried, float, int], Lease | None]) -> None:
+    def __init__(
+        self,
+        most: int,
+        lease: Callable[[Plan, Call[Any], Tried, float, int], Lease | None],
+        make_way: Callable[[Plan, float, int], bool],
+    ) -> None:
         self.most = most
         self._lease = lease
+        self._make_way = make_way
         self._arrived = 0
         self.waiting = 0
         """How many calls wait."""
@@ -78,6 +85,8 @@ class Lines:
                 parked = line[0][2]
                 if not parked.gone:
                     lease = self._lease(plan, parked.call, parked.tried, now, parked.tokens)
+                    if lease is None and self.goes_first(line[0][:2]) and self._make_way(plan, now, parked.tokens):
+                        lease = self._lease(plan, parked.call, parked.tried, now, parked.tokens)
                     if lease is None:
                         if not parked.tried.dead:
                             break
@@ -93,6 +102,10 @@ class Lines:
             else:
                 self._watch(plan)
                 held_until = plan.held_until
+
+    def goes_first(self, place: tuple[float, float]) -> bool:
+        """Whether no line has anybody who goes before ``place``, a call's negative priority and its arrival."""
+        return all(not plan.line or plan.line[0][:2] >= place for plan in self.open.values())
 
     def held_until(self, call: Call[Any], now: float) -> float:
         """Until when the client's room is kept for those who wait for it and go before ``call``; 0 where nobody does."""

@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
-
 from llmkit.errors import ConfigError, LLMError, Recovery, shown
-from llmkit.values.base import Value
 
 if TYPE_CHECKING:
     import tenacity
@@ -22,16 +19,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_RETRIES = 3
 
 
-@attrs.frozen(eq=False, repr=False)
-class Backoff(Value):
+class Backoff:
     """Full jitter: a random time between 0 and ``min(initial * base ** n, longest)`` seconds after the n-th failure, n from 0
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Waits at least as long as the error's
     ``retry_after`` asks. A tenacity ``wait``."""
 
-    random: Callable[[], float]
-    initial: float = 0.5
-    longest: float = 8.0
-    base: float = 2.0
+    def __init__(self, random: Callable[[], float], initial: float = 0.5, longest: float = 8.0, base: float = 2.0) -> None:
+        self.random = random
+        self.initial = initial
+        self.longest = longest
+        self.base = base
 
     def __call__(self, state: tenacity.RetryCallState) -> float:
         """Seconds to wait."""

@@ -73,7 +73,9 @@ class Router(Instances):
         self.limiter = limiter
         self.estimator = Estimator()
         self._weighed = limiter is not None
-        self.lines = Lines(max_pending, self._lease)
+        self._short_of = 1
+        """The most that an instance can be short of."""
+        self.lines = Lines(max_pending, self._lease, self._make_way)
 
     # ------------------------------------------------------------------------------------------- instances
 
@@ -155,6 +157,8 @@ class Router(Instances):
                 plan.held_until = held_until
             elif not plan.line:
                 lease = self._lease(plan, call, tried, now, tokens)
+                if lease is None and self.lines.goes_first((-call.priority, math.inf)) and self._make_way(plan, now, tokens):
+                    lease = self._lease(plan, call, tried, now, tokens)
                 if lease is not None:
                     return lease
             return self.lines.park(Parked(call, tried.again(), tokens, waiter(), plan), now)
@@ -371,6 +375,8 @@ class Router(Instances):
                 route = seat.route
                 if route.limiter is not None and (room_at := route.limiter.ready_at(now, tokens)) > now:
                     route.blocked_until = room_at  # nobody goes before a call that waits for it, however small
+                    route.short_of = tokens
+                    self._short_of = max(self._short_of, tokens)
                     continue
                 key = route.keys.pick(now, keys, tokens)
                 if key is not None:
@@ -380,9 +386,8 @@ class Router(Instances):
                         self._take(lease, tokens)
                     self._give(lease)
                     return lease
-                route.refresh(now)
-                if route.metered:
-                    route.blocked_until = max(route.blocked_until, route.room_at(now, tokens))
+                route.refresh(now, tokens)
+                self._short_of = max(self._short_of, tokens)
                 if route.blocked_until <= now:  # nobody's turn in this call, and the index thinks otherwise
                     break
         return None
@@ -438,9 +443,23 @@ class Router(Instances):
         elif route.breaker.open:
             route.breaker.undecided(now)
 
-    def _came_free(self, route: Route, now: float) -> None:
+    def _make_way(self, plan: Plan, now: float, tokens: int) -> bool:
+        """Nobody waits who goes before a call of ``tokens``: what instances keep for larger ones is its own. Whether that helps."""
+        if self._short_of <= tokens:
+            return False
+        found = False
+        routes = [route for group in plan.groups for route in group.routes]
+        for route in routes:
+            if route.short_of > tokens:
+                self._came_free(route, now, tokens)
+                found = found or route.blocked_until <= now
+        if len(routes) == len(self._routes):
+            self._short_of = tokens
+        return found
+
+    def _came_free(self, route: Route, now: float, tokens: int = 1) -> None:
         """Something happened to an instance: seat it again if it may take calls, or note when it will."""
-        route.refresh(now)
+        route.refresh(now, tokens)
         seats = route.aside
         if route.blocked_until <= now:
             route.aside = []

@@ -71,6 +71,8 @@ class Route:
         """Its limits on requests and tokens."""
         self.metered = False
         """Whether it or one of its keys has such limits."""
+        self.short_of = 1
+        """The tokens of the call that it is blocked for, where what it lacks is room; smaller ones might find some."""
         self.unwell: LLMError | None = None
         """Why the health checks keep calls away; None where they do not."""
         self.probe_at: float | None = None
@@ -86,12 +88,13 @@ class Route:
         limit = self.instance.max_concurrency
         return limit is not None and self.in_flight >= limit
 
-    def refresh(self, now: float) -> None:
-        """Work out :attr:`blocked_until` anew."""
+    def refresh(self, now: float, tokens: int = 1) -> None:
+        """Work out :attr:`blocked_until` anew, for a call of ``tokens``."""
+        self.short_of = tokens
         if not self.enabled or self.full or self.unwell is not None:
             self.blocked_until = math.inf
         else:
-            self.blocked_until = max(self.breaker.until, self.room_at(now, 1) if self.metered else self.keys.ready_at(now))
+            self.blocked_until = max(self.breaker.until, self.room_at(now, tokens) if self.metered else self.keys.ready_at(now))
 
     def room_at(self, now: float, tokens: int) -> float:
         """When its limits and its keys leave room for a call of ``tokens``."""

@@ -14,9 +14,9 @@ from llmkit.values.calls import ChatCall
 from llmkit.values.conversation import conversation
 from llmkit.values.counts import TokenCount
 from llmkit.values.messages import Audio, File, Image, Message, Reasoning, Refusal, Text, ToolCall, ToolResult, VendorPart
-from llmkit.values.options import NO_OPTIONS, Options, ToolLike, response_format
+from llmkit.values.options import NO_OPTIONS, Options
 from llmkit.values.requests import Prompt, Request
-from llmkit.values.tools import JsonSchema, Tool
+from llmkit.values.tools import JsonSchema, Tool, ToolLike, response_format
 
 VENDOR_PART = 100
 """Tokens that a part which only one vendor understands is taken for."""

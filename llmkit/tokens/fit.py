@@ -14,8 +14,9 @@ from llmkit.values.base import Value
 from llmkit.values.conversation import conversation
 from llmkit.values.counts import TokenCount
 from llmkit.values.messages import Message, ToolResult
-from llmkit.values.options import Options, ToolLike
+from llmkit.values.options import Options
 from llmkit.values.requests import Prompt
+from llmkit.values.tools import ToolLike
 
 
 @attrs.frozen(eq=False, repr=False)

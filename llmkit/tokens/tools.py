@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmkit.values.options import ToolLike
-from llmkit.values.tools import Tool
+from llmkit.values.tools import Tool, ToolLike
 from llmkit.wire.json import dump_json
 
 WORDS = {"integer": "number", "number": "number", "boolean": "boolean", "null": "null", "string": "string"}

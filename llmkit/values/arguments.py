@@ -10,8 +10,7 @@ from llmkit.values.fallbacks import FallbackLike
 from llmkit.values.hedging import HedgeLike
 from llmkit.values.instances import Timeouts
 from llmkit.values.model_requests import ModelRequest
-from llmkit.values.options import ToolLike
-from llmkit.values.tools import JsonSchema
+from llmkit.values.tools import JsonSchema, ToolLike
 
 
 class GenerateOptions(TypedDict, total=False):

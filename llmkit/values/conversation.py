@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.messages import Audio, File, Image, Message, Part, Text, ToolCall, ToolResult
-from llmkit.values.requests import Prompt
+
+if TYPE_CHECKING:
+    from llmkit.values.requests import Prompt
 
 
 def conversation(prompt: Prompt, system: str | None = None) -> tuple[Message, ...]:

@@ -10,7 +10,7 @@ import attrs
 
 from llmkit.errors import ConfigError, shown
 from llmkit.values.base import Value
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, response_format
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
 from llmkit.values.secret import Secret
 
 
@@ -106,6 +106,8 @@ def _options(options: Options | Mapping[str, Any]) -> Options:
     if not options:
         return NO_OPTIONS
     if "response_model" in options:
+        from llmkit.values.tools import response_format
+
         options = {**options, "response_format": response_format(options["response_model"])}
         del options["response_model"]
     unknown = [name for name in options if name not in OPTION_NAMES]

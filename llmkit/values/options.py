@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Union
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from llmkit.errors import InvalidRequestError, shown
 from llmkit.values.base import Value
-from llmkit.values.tools import JsonSchema, Tool
 
-ToolLike = Union[Tool, Mapping[str, Any]]
-"""A :class:`Tool`, or a mapping in the vendor's own form for tools that the vendor runs itself."""
-ResponseFormat = Union[Literal["json"], JsonSchema]
-
-
-def response_format(shape: Any) -> ResponseFormat | None:
-    """``"json"``, a :class:`JsonSchema`, or a JSON schema as a mapping, as the value that :class:`Options` holds.
-
-    :raises InvalidRequestError: if it is none of them.
-    """
-    if isinstance(shape, Mapping):
-        return JsonSchema(shape)
-    if shape not in (None, "json") and not isinstance(shape, JsonSchema):
-        raise InvalidRequestError(f'response_model: expected "json", a JSON schema or a JsonSchema, got {shown(shape)}')
-    return shape  # type: ignore[no-any-return]
-
+if TYPE_CHECKING:
+    from llmkit.values.tools import ResponseFormat, ToolLike
 
 def _stop(stop: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if stop is None:
@@ -72,7 +57,7 @@ class Options(Value):
     tool_choice: str | None = None
     """``auto``, ``none``, ``required``, or the name of the one tool to call."""
     response_format: ResponseFormat | None = None
-    """``"json"`` for any JSON object, or a :class:`JsonSchema`."""
+    """``"json"`` for any JSON object, or a :class:`~llmkit.JsonSchema`."""
     cache_prompt: bool | None = None
     """True asks the vendor to keep the prompt for calls that begin alike. Vendors that do so by themselves need not be told, and
     those that never do take no notice: the answer is the same, only its price differs."""
@@ -95,9 +80,13 @@ class Options(Value):
             if value is not None and (not isinstance(value, str) or not value):
                 raise InvalidRequestError(f"{name}: expected a non-empty string, got {shown(value)}")
         if self.tools is not None:
-            _check_tools(self.tools)
-        if self.response_format not in (None, "json") and not isinstance(self.response_format, JsonSchema):
-            raise InvalidRequestError(f'response_format: expected "json" or a JsonSchema, got {shown(self.response_format)}')
+            from llmkit.values.tools import check_tools  # few calls have any
+
+            check_tools(self.tools)
+        if self.response_format not in (None, "json"):
+            from llmkit.values.tools import check_shape
+
+            check_shape("response_format", self.response_format)
         if self.cache_prompt is not None and not isinstance(self.cache_prompt, bool):
             raise InvalidRequestError(f"cache_prompt: expected True or False, got {shown(self.cache_prompt)}")
         if self.extra is not None and not isinstance(self.extra, Mapping):
@@ -127,16 +116,6 @@ def _check(name: str, value: Any, kind: Any, low: float | None, high: float | No
     if (low is not None and value < low) or (high is not None and value > high):
         raise InvalidRequestError(f"{name}: expected {expected}, got {shown(value)}")
 
-
-def _check_tools(tools: tuple[ToolLike, ...]) -> None:
-    names = set()
-    for tool in tools:
-        if not isinstance(tool, (Tool, Mapping)):
-            raise InvalidRequestError(f"tools: expected a Tool or a mapping in the vendor's form, got {type(tool).__name__}")
-        if isinstance(tool, Tool):
-            if tool.name in names:
-                raise InvalidRequestError(f"tools: two tools are named {tool.name!r}")
-            names.add(tool.name)
 
 
 OPTION_NAMES = tuple(field.name for field in attrs.fields(Options))

@@ -22,9 +22,9 @@ from llmkit.values.completion import Completion
 from llmkit.values.embeddings import Embeddings
 from llmkit.values.hedging import Hedge
 from llmkit.values.model_requests import ModelRequest
-from llmkit.values.options import ResponseFormat, ToolLike
+from llmkit.values.options import Options
 from llmkit.values.secret import Secret
-from llmkit.values.tools import JsonSchema, Tool
+from llmkit.values.tools import JsonSchema, ResponseFormat, Tool, ToolLike
 from llmkit.wire.json import dump_json, parse_json
 
 T = TypeVar("T")
@@ -66,6 +66,7 @@ def converter() -> cattrs.Converter:
     names = {"ModelRequest": ModelRequest, "FallbackPlan": fallbacks.FallbackPlan, "Hedge": Hedge}
     for kind in (calls.ChatCall, other_calls.EmbedCall, other_calls.ModelsCall):
         attrs.resolve_types(kind, localns=names)
+    attrs.resolve_types(Options, localns={"ToolLike": ToolLike, "ResponseFormat": ResponseFormat})
     made = cattrs.Converter(forbid_extra_keys=True)
     _plain(made)
     for union in (messages.Part, events.Event, fallbacks.Step):

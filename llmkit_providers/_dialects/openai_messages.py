@@ -20,11 +20,10 @@ from llmkit.values.messages import (
     ToolResult,
     VendorPart,
 )
-from llmkit.values.options import ToolLike
-from llmkit.values.tools import JsonSchema, Tool
 from llmkit.wire.json import dump_json
 
 if TYPE_CHECKING:
+    from llmkit.values.tools import JsonSchema, Tool, ToolLike
     from llmkit_providers._dialects.openai_chat import OpenAIChat
 
 
@@ -138,7 +137,7 @@ def encode_tools(tools: Sequence[ToolLike], strict: bool) -> list[dict[str, Any]
 
     :param strict: whether the vendor takes ``strict``.
     """
-    return [_tool(tool, strict) if isinstance(tool, Tool) else dict(tool) for tool in tools]
+    return [dict(tool) if isinstance(tool, Mapping) else _tool(tool, strict) for tool in tools]
 
 
 def _tool(tool: Tool, strict: bool) -> dict[str, Any]:

@@ -1,16 +1,12 @@
-"""The two colours, and hypothesis without its clock: on a busy machine a slow example is no failure."""
+"""The two colours, and no key from outside."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 
 from tests.support.colours import colour
 
 __all__ = ["colour"]
-
-settings.register_profile("llmkit", deadline=None)
-settings.load_profile("llmkit")
 
 
 @pytest.fixture(autouse=True)

@@ -673,6 +673,17 @@ class Turns(RuleBasedStateMachine):
                 assert key.in_flight == sum(lease.key is key for lease in mine)
                 assert key.in_flight <= max(1, route.keys.limit or 99)
 
+    def _wanted(self, route: Route, parked: Parked) -> int:
+        """The tokens for which an instance must have room before a parked call gets it: those of whoever waits for it and goes
+        before that call count as well."""
+        firsts = [other.plan.line[0][2] for other in self.waiting]
+        return max(
+            first.tokens
+            for first in firsts
+            if (-first.call.priority, first.order) <= (-parked.call.priority, parked.order)
+            and any(route in group.routes for group in first.plan.groups)
+        )
+
     @invariant()
     def nobody_is_forgotten(self) -> None:
         """Whoever waits is in a line whose first watches the clock where there is something to wait for; and nothing is free."""
@@ -688,8 +699,9 @@ class Turns(RuleBasedStateMachine):
             if held > self.now:
                 times = [held]
             else:
-                ready = [max(route.room_at(self.now, tokens), route.breaker.until) for route in routes if not route.full]
-                times = [at for at, route in zip(ready, (r for r in routes if not r.full), strict=True) if at < math.inf]
+                free = [route for route in routes if not route.full]
+                ready = [max(route.room_at(self.now, self._wanted(route, first)), route.breaker.until) for route in free]
+                times = [at for at in ready if at < math.inf]
                 assert all(at > self.now for at in times), "something could serve it"
             if times:
                 assert first.first

@@ -208,3 +208,33 @@ def test_a_large_call_that_leaves_gives_its_room_to_the_small_ones(where: str):
     instances.leave(large, 2.0)
 
     assert small.lease is not None or isinstance(instances.look(small, 2.0, Note), Lease)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["served at once", "served after a wait"])
+def test_what_was_kept_for_a_large_call_that_went_elsewhere_is_the_small_ones(waits: bool):
+    instances = Router(make_strategy("priority", random.Random(1).random))
+    instances.add(route("a", tpm=1000))
+    instances.add(route("b", priority=1, max_concurrency=1))
+    held = instances.admit(attrs.evolve(CALL, instance="b"), Tried(), 0.0, Note) if waits else None
+    for _ in range(2):
+        assert isinstance(instances.admit(SMALL, Tried(), 0.0, Note), Lease)
+    large = instances.admit(LARGE, Tried(), 1.0, Note)
+    assert isinstance(large, Parked if waits else Lease)
+    if isinstance(held, Lease):
+        instances.release(held, 2.0)
+        assert isinstance(large, Parked)
+        assert large.lease is not None
+        assert large.lease.route.name == "b"
+    small = instances.admit(SMALL, Tried(), 2.0, Note)
+    assert isinstance(small, Lease)
+    assert small.route.name == "a"
+
+
+def test_a_call_of_higher_priority_takes_what_is_kept_for_a_larger_one():
+    instances = Router(make_strategy("lru", random.Random(1).random))
+    instances.add(route("a", tpm=1000))
+    for _ in range(2):
+        assert isinstance(instances.admit(SMALL, Tried(), 0.0, Note), Lease)
+    assert isinstance(instances.admit(LARGE, Tried(), 1.0, Note), Parked)
+    assert isinstance(instances.admit(attrs.evolve(SMALL, model="p/m"), Tried(), 1.0, Note), Parked)
+    assert isinstance(instances.admit(attrs.evolve(SMALL, model="p/m", priority=1), Tried(), 1.0, Note), Lease)

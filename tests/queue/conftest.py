@@ -6,14 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tests.support.colours import colour
 
 __all__ = ["colour"]
-
-settings.register_profile("llmkit", deadline=None)
-settings.load_profile("llmkit")
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, VendorPart
-from llmkit.values.options import Options, ToolLike
-from llmkit.values.tools import JsonSchema, Tool
+from llmkit.values.options import Options
+from llmkit.values.tools import JsonSchema, Tool, ToolLike
 
 from .fields import (
     NOT_GIVEN,

@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llmkit.values.options import ToolLike
-from llmkit.values.tools import Tool
+from llmkit.values.tools import Tool, ToolLike
 
 NOT_GIVEN = "call_{}"
 """How ids are made up for calls that have none on the wire; providers do the same and do not send such ids."""
