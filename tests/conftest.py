@@ -1,5 +1,5 @@
-"""How hypothesis works here: without a clock, since a slow example on a busy machine is no failure, and in CI with the same examples
-every time. Everywhere else it searches further with each run, and what it finds is mended."""
+"""How hypothesis works here: without a clock, since a slow example on a busy machine is no failure, and in CI with the same
+examples every time. Everywhere else it searches further with each run, and what it finds is mended."""
 
 from __future__ import annotations
 
