@@ -428,8 +428,10 @@ class Router(Instances):
 
     def _take(self, lease: Lease, tokens: int) -> None:
         """Book a call with every limiter that it concerns."""
-        limiters = (self.limiter, lease.route.limiter, lease.key.limiter)
-        lease.taken = [(one, one.take(lease.started, tokens)) for one in limiters if one is not None]
+        taken = lease.taken = []
+        for limiter in (self.limiter, lease.route.limiter, lease.key.limiter):
+            if limiter is not None:
+                taken.append((limiter, limiter.take(lease.started, tokens)))
 
     def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
         """An error came: what has to rest rests."""

@@ -1,0 +1,172 @@
+"""Sliding windows of requests and tokens.
+
+In no span of 60 seconds, wherever it begins, do more than ``rpm`` requests start. To keep that so where the
+vendor counts, each booking stays in the books 1 % longer than the window is long (:data:`MARGIN`), for requests that were sent
+a minute apart and arrive a little less than that apart; and bookings that are close together (:data:`GRAIN`) share one entry that
+leaves with the latest of them, so that a window has about two hundred entries at most, whatever the limit. Together that costs
+up to 1.5 % of a limit, under a load that asks for all of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+from llmkit.values.health import WindowState
+
+MARGIN = 0.01
+"""What a booking stays in the books beyond its window, as a part of the window."""
+GRAIN = 0.005
+"""Bookings this close together share an entry, as a part of the window."""
+
+
+class Entry:
+    """What was booked in one grain of a window."""
+
+    __slots__ = ("begun", "end", "requests", "tokens")
+
+    def __init__(self, begun: float, end: float, requests: int, tokens: int) -> None:
+        self.begun = begun
+        self.end = end
+        """When it leaves the window; -1 once it has left."""
+        self.requests = requests
+        self.tokens = tokens
+
+
+class Window:
+    """At most so many requests and so many tokens in any ``seconds``; None for no limit.
+
+    :param names: what the two limits are called in a state: ``rpm`` and ``tpm``.
+    """
+
+    __slots__ = (
+        *("_entries", "_grain", "_names", "_request_pace", "_requests_drained", "_span", "_token_pace", "_tokens_drained"),
+        *("most_requests", "most_tokens", "requests", "seconds", "tokens"),
+    )
+
+    def __init__(self, seconds: float, requests: int | None, tokens: int | None, names: tuple[str, str]) -> None:
+        self.seconds = seconds
+        self.most_requests = math.inf if requests is None else requests
+        self.most_tokens = math.inf if tokens is None else tokens
+        self.requests = 0
+        """Requests that are booked, as of the last look; :meth:`expire` brings it up to date."""
+        self.tokens = 0
+        """Tokens, likewise."""
+        self._names = names
+        self._span = seconds * (1 + MARGIN)
+        self._grain = seconds * GRAIN
+        self._request_pace = seconds / self.most_requests
+        self._token_pace = seconds / self.most_tokens
+        self._requests_drained = self._tokens_drained = 0.0
+        self._entries: deque[Entry] = deque()
+
+    def expire(self, now: float) -> None:
+        """Forget what has left the window."""
+        entries = self._entries
+        while entries and entries[0].end <= now:
+            entry = entries.popleft()
+            self.requests -= entry.requests
+            self.tokens -= entry.tokens
+            entry.end = -1.0
+
+    def ready_at(self, now: float, tokens: int) -> float:
+        """``now`` if a request of ``tokens`` fits in; else the earliest time at which it will, if nothing more is booked."""
+        entries = self._entries
+        if entries and entries[0].end <= now:
+            self.expire(now)
+        if self.requests < self.most_requests and self.tokens + tokens <= self.most_tokens:
+            return now
+        requests = self.requests + 1 - self.most_requests
+        over = self.tokens + min(tokens, self.most_tokens) - self.most_tokens
+        at = now
+        for entry in entries:
+            if requests <= 0 and over <= 0:
+                break
+            at = entry.end
+            requests -= entry.requests
+            over -= entry.tokens
+        return at
+
+    def take(self, now: float, requests: int, tokens: int) -> Entry:
+        """Book requests and tokens, whether they fit or not."""
+        entries = self._entries
+        end = now + self._span
+        if entries and now - (entry := entries[-1]).begun < self._grain:
+            entry.requests += requests
+            entry.tokens += tokens
+            if end > entry.end:
+                entry.end = end
+        else:
+            self.expire(now)
+            entry = Entry(now, end, requests, tokens)
+            entries.append(entry)
+        self.requests += requests
+        self.tokens += tokens
+        drained = self._requests_drained
+        self._requests_drained = (drained if drained > now else now) + requests * self._request_pace
+        drained = self._tokens_drained
+        self._tokens_drained = (drained if drained > now else now) + tokens * self._token_pace
+        return entry
+
+    def give_back(self, entry: Entry, requests: int, tokens: int) -> None:
+        """Take so much out of an entry again; nothing where the entry has left the window."""
+        if entry.end < 0:
+            return
+        entry.requests -= requests
+        entry.tokens -= tokens
+        self.requests -= requests
+        self.tokens -= tokens
+        self._requests_drained -= requests * self._request_pace
+        self._tokens_drained -= tokens * self._token_pace
+
+    @property
+    def drained(self) -> float:
+        """When all that was booked would be used up at the limits' own pace; 0 before anything was."""
+        return max(self._requests_drained, self._tokens_drained)
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it limits tokens."""
+        return self.most_tokens < math.inf
+
+    def headroom(self, now: float) -> float:
+        """What is free of the tighter limit, from 0 (nothing) to 1 (all)."""
+        self.expire(now)
+        return 1 - max(self.requests / self.most_requests, self.tokens / self.most_tokens)
+
+    def state(self, now: float) -> list[WindowState]:
+        """What it holds of each limit, as data."""
+        self.expire(now)
+        seconds = max(0.0, self._entries[-1].end - now) if self._entries else 0.0
+        return [WindowState(name, int(most), used, seconds) for name, most, used in self._limits()]
+
+    def saved(self, now: float) -> dict[str, list[tuple[float, int]]]:
+        """What it holds of each limit, as pairs of the seconds until it leaves and the amount."""
+        self.expire(now)
+        amounts = {name: name == self._names[0] for name, _, _ in self._limits()}
+        return {
+            name: [(entry.end - now, entry.requests if requests else entry.tokens) for entry in self._entries]
+            for name, requests in amounts.items()
+        }
+
+    def restore(self, saved: Mapping[str, Iterable[tuple[float, int]]], now: float) -> None:
+        """Hold what was saved ``now`` instead of what it holds; a limit of which nothing was saved holds what it held."""
+        kept = {**self.saved(now), **{name: saved[name] for name in self._names if name in saved}}
+        ends: dict[float, tuple[int, int]] = {}
+        for position, name in enumerate(self._names):
+            for left, amount in kept.get(name, ()):
+                requests, tokens = ends.get(left, (0, 0))
+                ends[left] = (requests, tokens + amount) if position else (requests + amount, tokens)
+        for entry in self._entries:
+            entry.end = -1.0
+        entries = [Entry(now + left - self._span, now + left, *ends[left]) for left in sorted(ends)]
+        self._entries = deque(entries)
+        self.requests = sum([entry.requests for entry in entries])
+        self.tokens = sum([entry.tokens for entry in entries])
+        self._requests_drained = now + self.requests * self._request_pace if self.requests else 0.0
+        self._tokens_drained = now + self.tokens * self._token_pace if self.tokens else 0.0
+
+    def _limits(self) -> list[tuple[str, float, int]]:
+        both = zip(self._names, (self.most_requests, self.most_tokens), (self.requests, self.tokens), strict=True)
+        return [(name, most, used) for name, most, used in both if most < math.inf]
