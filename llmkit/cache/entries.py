@@ -78,7 +78,7 @@ def entry_of(answer: Any, now: float, ttl: float | None) -> Entry | None:
     if isinstance(answer, Completion):
         return _chat(answer, now, until) if type(answer.parsed) in JSON_TYPES else None
     if isinstance(answer, Embeddings):
-        fields = {**vars(answer), "raw": None, "attempts": (), "headers": None, "cached": True}
+        fields = {**vars(answer), "raw": None, "_body": None, "attempts": (), "headers": None, "cached": True}
         size = OVERHEAD + 32 * sum(len(vector) for vector in answer.vectors)
         return Entry("embed", fields, {}, now, until, size)
     return None
@@ -88,13 +88,14 @@ def _chat(answer: Completion, now: float, until: float) -> Entry | None:
     fields = {**vars(answer), "attempts": (), "headers": None, "cached": True, "cost": NO_COST}
     copied = {}
     try:
-        for name in ("raw", "parsed"):
-            if fields[name] is not None:
-                copied[name] = orjson.dumps(fields[name])
+        if (raw := fields.pop("raw", None)) is not None:
+            fields["_body"] = orjson.dumps(raw)
+        if fields["parsed"] is not None:
+            copied["parsed"] = orjson.dumps(fields["parsed"])
     except TypeError:
         return None
     messages = (answer.message, *answer.alternatives)
-    size = OVERHEAD + sum(map(len, copied.values()))
+    size = OVERHEAD + sum(map(len, copied.values())) + len(fields.get("_body", b""))
     if all(_unchangeable(message) for message in messages):
         return Entry("chat", fields, copied, now, until, size + sum(_length(message) for message in messages))
     written = _messages(messages)

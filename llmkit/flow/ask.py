@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.errors import LLMError, StreamInterrupted
-from llmkit.flow.attempt import decoded, prepared, stamp
+from llmkit.flow.attempt import decoded, keep_raw, prepared, stamp
 from llmkit.flow.failover import failover
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
@@ -89,6 +89,7 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
         kit.hooks.attempt(call=call, attempt=attempt)
     if isinstance(answer, Answer):
         stamp(answer, route, trail, now, reply.headers)
+        keep_raw(answer, reply.body)
         if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)
         kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)

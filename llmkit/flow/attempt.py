@@ -184,6 +184,14 @@ def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
     return error
 
 
+def keep_raw(answer: Any, body: bytes) -> None:
+    """Keep the reply's bytes in the place of the JSON in it."""
+    fields = answer.__dict__
+    if fields.get("raw") is not None:
+        del fields["raw"]
+        fields["_body"] = body
+
+
 def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, first_event: float | None = None) -> None:
     """Write on an answer that nobody has seen yet how it was got; it is frozen from here on. What it cost is found when it is
     read."""

@@ -67,7 +67,7 @@ class Timing(Value):
 
 
 def settled(answer: Any) -> dict[str, Any]:
-    """An answer's fields, its cost found, for a copy that leaves the process."""
+    """An answer's fields, those found that are found when they are read, for a copy that leaves the process."""
     return {field.name: getattr(answer, field.name) for field in answer.__attrs_attrs__}
 
 
@@ -96,13 +96,32 @@ class _Cost:
         cost = facts["cost"] = None if pricer is None else pricer(answer)
         return cost
 
-def priced(kind: type[A]) -> type[A]:
-    """A kind of answer whose ``cost`` is found when it is first read."""
-    setattr(kind, "cost", _Cost())  # noqa: B010 (the type checker knows the field)
+
+class _Raw:
+    """``answer.raw``, read anew from the reply when it is first asked for: most programs never do, and the bytes are a fraction of
+    the size, of which the garbage collector sees nothing."""
+
+    def __get__(self, answer: Any, kind: type[Any] | None = None) -> Any:
+        if answer is None:
+            raise AttributeError("raw")
+        from llmkit.wire.json import parse_json
+
+        facts = vars(answer)
+        body = facts.get("_body")
+        if body is not None:
+            facts.setdefault("raw", parse_json(body))  # another thread may have been here meanwhile
+            facts["_body"] = None
+        return facts.setdefault("raw", None)
+
+
+def lazy(kind: type[A]) -> type[A]:
+    """A kind of answer whose ``cost`` and ``raw`` are found when they are first read."""
+    setattr(kind, "cost", _Cost())  # noqa: B010 (the type checker knows the fields)
+    setattr(kind, "raw", _Raw())  # noqa: B010
     return kind
 
 
-@priced
+@lazy
 @attrs.frozen(slots=False, eq=False, repr=False)
 class Completion(Answer):
     """A model's answer."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from llmkit.values.completion import Answer, Attempt, Timing, priced
+from llmkit.values.completion import Answer, Attempt, Timing, lazy
 from llmkit.values.usage import Usage
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
 
-@priced
+@lazy
 @attrs.frozen(slots=False, eq=False, repr=False)
 class Embeddings(Answer):
     """Vectors, in the order of the texts."""
