@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -297,3 +298,30 @@ def listed(name: str, values: Any, kind: type[T]) -> list[T]:
 
 
 _WORDS: Mapping[type, str] = {str: "text", Mapping: "a mapping"}
+
+
+def check_queue(queue: Any) -> Any:
+    """``queue`` if it is a path, a store of tickets, or None.
+
+    :raises ConfigError: if it is something else.
+    """
+    methods = ("put", "claim", "finish", "fail", "give_back", "find", "get", "count", "cancel", "purge")
+    if queue is None or (isinstance(queue, (str, os.PathLike)) and os.fspath(queue)) or all([hasattr(queue, n) for n in methods]):
+        return queue
+    raise ConfigError(f"queue: expected a path, or an object with the methods of a TicketStore, got {shown(queue)}")
+
+
+def check_bundle(path: str) -> None:
+    """Check that ``path`` is a CA bundle.
+
+    :raises ConfigError: if it is none, or cannot be read.
+    """
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as problem:  # ssl.SSLError is one
+        said = problem.strerror or type(problem).__name__
+    else:
+        return
+    raise ConfigError(f"verify: expected True, False or the path of a CA bundle in PEM form; {path!r}: {said}")
