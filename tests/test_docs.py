@@ -21,7 +21,7 @@ import llmkit
 from llmkit import errors
 from llmkit.catalog import BUILT_IN_PROVIDERS
 from llmkit.cli.codes import ExitCode
-from llmkit.config.shapes import SETTINGS
+from llmkit.config.tables import SETTINGS
 from llmkit.plugins import specs
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.strategies import STRATEGIES
