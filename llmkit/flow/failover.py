@@ -41,14 +41,14 @@ async def failover(
         except LLMError as error:  # also what the router says, which knows nothing of earlier tries
             error.attempts = tuple(trail.attempts)
             raise
-        if failed is not None:
-            if lease.route is not failed.route and hooks.failover:
-                hooks.failover(call=call, error=failure, instance=lease.route.name)
-            elif lease.route is failed.route:
-                kit.ledger.retried(lease.route.name)
-                if hooks.retry:
-                    hooks.retry(call=call, error=failure, pause=pause)
         try:
+            if failed is not None:
+                if lease.route is not failed.route and hooks.failover:
+                    hooks.failover(call=call, error=failure, instance=lease.route.name)
+                elif lease.route is failed.route:
+                    kit.ledger.retried(lease.route.name)
+                    if hooks.retry:
+                        hooks.retry(call=call, error=failure, pause=pause)
             return await attempt(kit, trail, lease)
         except LLMError as error:
             failure = bare(error, lease)

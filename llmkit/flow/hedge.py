@@ -71,6 +71,8 @@ class _Pair:
     account: Hedging
     group: Group
     leases: list[Lease]
+    begun: set[Lease] = attrs.field(factory=set)
+    """Those whose try has begun, and gives them back itself."""
     failure: LLMError | None = None
     """The first try's."""
 
@@ -102,6 +104,7 @@ class _Pair:
 
     async def _try(self, lease: Lease) -> Any:
         """What a try brings, an error too."""
+        self.begun.add(lease)
         try:
             return await self.attempt(self.kit, self.trail, lease)
         except LLMError as error:
@@ -133,8 +136,13 @@ class _Pair:
 
     async def close(self, too_late: Callable[[Kit, Any], Awaitable[None]] | None) -> None:
         """Call off what still runs; what ended in the meantime is booked."""
-        for number, answer in await self.group.aclose():
-            if isinstance(answer, LLMError):
-                failed_beside(self.kit, self.trail, self.leases[number], answer)
-            elif too_late is not None:
-                await too_late(self.kit, answer)
+        try:
+            for number, answer in await self.group.aclose():
+                if isinstance(answer, LLMError):
+                    failed_beside(self.kit, self.trail, self.leases[number], answer)
+                elif too_late is not None:
+                    await too_late(self.kit, answer)
+        finally:
+            for lease in self.leases:
+                if lease not in self.begun:  # called off before it ran at all
+                    called_off(self.kit, self.trail, lease)

@@ -25,7 +25,7 @@ Fit = Callable[["Route"], bool]
 class Seat:
     """An instance's place in an index."""
 
-    __slots__ = ("entry", "group", "index", "number", "route", "turn")
+    __slots__ = ("due", "entry", "group", "index", "number", "route", "turn")
 
     def __init__(self, route: Route, group: Group, index: Index, number: int, entry: Any = None) -> None:
         self.route = route
@@ -37,6 +37,8 @@ class Seat:
         """What stands for it in the index's order; None while it is set aside."""
         self.turn = 0.0
         """The index's own note on it."""
+        self.due: Any = None
+        """What stands for it among those that come back later; older entries of it are out of date."""
 
 
 class Index(Protocol):
@@ -80,21 +82,26 @@ class Group:
     def plan(self, seat: Seat) -> None:
         """Note when a seat that is set aside comes back."""
         self._order += 1
-        heappush(self.later, (seat.route.blocked_until, self._order, seat))
+        seat.due = (seat.route.blocked_until, self._order, seat)
+        heappush(self.later, seat.due)
+        if len(self.later) > 8 * len(self.routes) + 16:  # most of it is out of date: no index has more than four seats each
+            self.later = [entry for entry in self.later if entry[2].due is entry]
+            heapify(self.later)
 
     def bring_back(self, now: float) -> None:
         """Seat again those whose time has come."""
         later = self.later
         while later and later[0][0] <= now:
-            seat = heappop(later)[2]
-            if seat.entry is None:
+            entry = heappop(later)
+            seat = entry[2]
+            if seat.entry is None and seat.due is entry:
                 seat.route.aside.remove(seat)
                 seat.index.add(seat)
 
     def soonest(self) -> float | None:
         """When the next seat comes back by itself; None where none will."""
         later = self.later
-        while later and later[0][2].entry is not None:
+        while later and (later[0][2].entry is not None or later[0][2].due is not later[0]):
             heappop(later)
         return later[0][0] if later else None
 

@@ -13,6 +13,23 @@ from llmkit.values.instances import Task
 from llmkit.values.options import NO_OPTIONS, Options
 
 
+class Choosing:
+    """Stands in for a router's lock while a strategy of somebody's own chooses under it, which would wait for itself for ever if it
+    called a method of its client."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+        self._chooser = threading.get_ident()
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._chooser:
+            raise RuntimeError("called its client, which waits for it to choose; what it may know is in the routes")
+        self._lock.acquire()
+
+    def __exit__(self, *told: object) -> None:
+        self._lock.release()
+
+
 class Instances:
     """The instances at work, which may come and go at any time, behind one lock; the router's half that gives no turns.
 
@@ -24,7 +41,7 @@ class Instances:
         for task in tasks:
             if self.tasks.setdefault(task.name, task) is not task:
                 raise ConfigError(f"two tasks are named {task.name!r}")
-        self._lock = threading.Lock()
+        self._lock: Any = threading.Lock()
         self._routes: dict[str, Route] = {}
         self._added = 0
         self._weighed = False

@@ -88,6 +88,10 @@ class KeyPool:
                 return key
         return None
 
+    def offers(self, now: float, tried: Collection[Key], tokens: int) -> bool:
+        """Whether :meth:`pick` would find one."""
+        return any([key not in tried and self._free_at(key, now, tokens) <= now for key in self.keys])
+
     def spare(self, now: float) -> Key:
         """A key that can be used, out of turn; whoever asks knows that there is one."""
         return min(self.keys, key=lambda key: self._free_at(key, now, 0))

@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import QueueFullError
-from llmkit.policy.routes import Lease, Parked, Plan, Tried
+from llmkit.policy.routes import Lease, Parked, Plan, Route, Tried
 
 if TYPE_CHECKING:
     from llmkit.runtime import Waiter
@@ -81,16 +81,24 @@ class Lines:
                 continue
             line = plan.line
             passed = []
+            vain: list[set[Route]] = []  # what could not serve the calls that were passed; nor does it serve those who want more
             while line:
                 parked = line[0][2]
                 if not parked.gone:
+                    dead = parked.tried.dead
+                    if any([dead >= found for found in vain]):
+                        passed.append(heappop(line))
+                        continue
                     lease = self._lease(plan, parked.call, parked.tried, now, parked.tokens)
                     if lease is None and self.goes_first(line[0][:2]) and self._make_way(plan, now, parked.tokens):
                         lease = self._lease(plan, parked.call, parked.tried, now, parked.tokens)
                     if lease is None:
-                        if not parked.tried.dead:
+                        if not dead:
                             break
                         passed.append(heappop(line))  # what can never serve it may serve those behind it
+                        vain.append(dead)
+                        if all(dead <= entry[2].tried.dead for entry in line):
+                            break
                         continue
                     parked.lease = lease
                     parked.waiter.wake()

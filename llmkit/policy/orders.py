@@ -193,7 +193,7 @@ class Shares:
             heapify(self._open)
         seat.turn += 1 / seat.route.instance.weight
         self._close(seat)
-        self._time += 1 / self._weight
+        self._time += 1 / max(self._weight, seat.route.instance.weight)  # the sum loses small weights beside huge ones
 
     def fell(self, seat: Seat) -> None:
         """See :meth:`Index.fell`."""

@@ -18,7 +18,7 @@ from llmkit.policy.allowance import LOOK_AGAIN, Estimator, learn, settle
 from llmkit.policy.breaker import CLOSED, Breaker, is_fault
 from llmkit.policy.candidates import find
 from llmkit.policy.indexes import Facts, Fit, Group
-from llmkit.policy.instances import Instances
+from llmkit.policy.instances import Choosing, Instances
 from llmkit.policy.keys import Key
 from llmkit.policy.lines import Lines
 from llmkit.policy.reasons import why_not
@@ -168,9 +168,9 @@ class Router(Instances):
         key of one that it has tried, None for neither."""
         with self._lock:
             plan = self._plan_for(call)
-            if self._could(plan, fresh(tried, avoid=True), now):
+            if self._could(plan, fresh(tried, True, now), now):
                 return True
-            return False if self._could(plan, fresh(tried, avoid=False), now) else None
+            return False if self._could(plan, fresh(tried, False, now), now) else None
 
     def alive(self, call: Call[Any], tried: Tried) -> bool:
         """Whether anything is left that may serve the call, now or later."""
@@ -361,9 +361,9 @@ class Router(Instances):
             return self._from(plan, None, (), now, call, tokens)
         lease = None
         if tried.keys:
-            lease = self._from(plan, fresh(tried, avoid=True), tried.keys, now, call, tokens)
-            lease = lease or self._from(plan, fresh(tried, avoid=False), tried.keys, now, call, tokens)
-        return lease or self._from(plan, fresh(tried.again(), avoid=False) if tried.dead else None, (), now, call, tokens)
+            lease = self._from(plan, fresh(tried, True, now, tokens), tried.keys, now, call, tokens)
+            lease = lease or self._from(plan, fresh(tried, False, now, tokens), tried.keys, now, call, tokens)
+        return lease or self._from(plan, fresh(tried.again(), False, now) if tried.dead else None, (), now, call, tokens)
 
     def _from(
         self, plan: Plan, fit: Fit | None, keys: Collection[Key], now: float, call: Call[Any], tokens: int
@@ -401,13 +401,16 @@ class Router(Instances):
 
     def _chosen(self, strategy: Strategy, able: list[Route], now: float) -> Route:
         """A strategy's choice; the first where one of somebody's own fails or chooses what it was not offered."""
+        lock, self._lock = self._lock, Choosing(self._lock)
         try:
-            route = strategy.choose(able, now)
+            route = strategy.choose([*able], now)
+            if any([one is route for one in able]):
+                return route
             said = f"chose {shown(route)}, which it was not offered"
         except (Exception, SystemExit) as problem:
-            route, said = None, f"raised {describe(problem)}"
-        if route in able:
-            return route
+            said = f"raised {describe(problem)}"
+        finally:
+            self._lock = lock
         if not self._told:
             self._told = True
             warnings.warn(f"strategy {type(strategy).__name__} {said}", RuntimeWarning, stacklevel=2)

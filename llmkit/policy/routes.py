@@ -216,14 +216,14 @@ def _average(before: float | None, measured: float, age: float) -> float:
     return measured if before is None or age >= OLD else before + LATENCY_DECAY * (measured - before)
 
 
-def fresh(tried: Tried, avoid: bool) -> Callable[[Route], bool]:
-    """A test for instances that a call has not tried up: with a key that it has not used, and not dead for it.
+def fresh(tried: Tried, avoid: bool, now: float, tokens: int = 0) -> Callable[[Route], bool]:
+    """A test for instances that a call has not tried up: with a key that it has not used and could use now, and not dead for it.
 
     :param avoid: whether to leave out instances that it has tried with another key as well.
     """
     keys, dead, routes = tried.keys, tried.dead, tried.routes if avoid else ()
 
     def fit(route: Route) -> bool:
-        return route not in dead and route not in routes and (not keys or not keys.issuperset(route.keys.keys))
+        return route not in dead and route not in routes and (not keys or route.keys.offers(now, keys, tokens))
 
     return fit

@@ -3,7 +3,8 @@
 A strategy is any object with ``choose(routes, now)``. ``routes`` are the instances that can serve the call right now, in the order
 in which they were added, never empty; a :class:`~llmkit.policy.routes.Route` shows ``in_flight``, ``uses``, ``last_given`` (a
 count that grows with every call given out), ``latency`` (decaying average in seconds, None before the first answer) and its
-``instance``. It is called under the router's lock: quick, and without waiting.
+``instance``. It is called under the router's lock: quick, and without waiting; a method of its client that it calls raises
+RuntimeError there, since it would wait for itself.
 
 The built-in strategies keep an index instead (:mod:`llmkit.policy.indexes`): :meth:`Indexed.index` makes one for each group of
 instances that can serve the same calls.
