@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from plot import Panel, write
+from world import summed
 
 from llmkit.policy.limits import Limiter
 
@@ -31,12 +32,6 @@ def run(came: list[float]) -> list[float]:
     return starts
 
 
-def held(starts: list[float]) -> tuple[list[float], list[int]]:
-    """How many started in the last 60 seconds, and when that changes."""
-    steps = sorted([(at, 1) for at in starts] + [(at + 60, -1) for at in starts])
-    return [at for at, _ in steps], [sum(change for _, change in steps[: number + 1]) for number in range(len(steps))]
-
-
 def main(path: Path) -> None:
     """Draw it."""
     came = [number / 4 for number in range(100)] + [90 + number / 0.7 for number in range(100)]
@@ -46,7 +41,7 @@ def main(path: Path) -> None:
     calls.steps("started", starts, range(1, len(starts) + 1))
     window = Panel("Started in the last 60 seconds", SECONDS, 80)
     window.level("rpm=60", RPM)
-    window.steps("started", *held(starts))
+    window.steps("started", *summed([(at, 1) for at in starts] + [(at + 60, -1) for at in starts]))
     write([calls, window], path)
 
 

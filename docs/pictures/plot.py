@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 from pathlib import Path
 
 WIDTH, HEIGHT = 720, 180
@@ -17,10 +18,11 @@ class Panel:
     """One plot.
 
     :param most: the largest value shown.
+    :param unit: what ``seconds`` and all times count, where it is something else.
     """
 
-    def __init__(self, title: str, seconds: float, most: float) -> None:
-        self.title, self.seconds, self.most = title, seconds, most
+    def __init__(self, title: str, seconds: float, most: float, unit: str = "s") -> None:
+        self.title, self.seconds, self.most, self.unit = title, seconds, most, unit
         self._drawn: list[str] = []
         self._legend: list[tuple[str, str, bool]] = []
 
@@ -39,7 +41,7 @@ class Panel:
 
     def _line(self, name: str, points: Sequence[tuple[float, float]], dashed: bool) -> None:
         colour = INK if dashed else COLOURS[sum(not dash for *_, dash in self._legend)]
-        path = " ".join(dict.fromkeys(f"{self._x(at):.1f},{self._y(value):.1f}" for at, value in points))
+        path = " ".join(point for point, _ in groupby(f"{self._x(at):.1f},{self._y(value):.1f}" for at, value in points))
         dash = ' stroke-dasharray="6 4"' if dashed else ""
         self._drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dash}/>')
         self._legend.append((name, colour, dashed))
@@ -57,7 +59,7 @@ class Panel:
         parts.append(f'<path d="M{LEFT},{TOP}V{bottom}H{WIDTH - RIGHT}" fill="none" stroke="{INK}"/>')
         for part in range(5):
             at, value = self.seconds * part / 4, self.most * part / 4
-            parts.append(f'<text x="{self._x(at):.0f}" y="{bottom + 16}" text-anchor="middle">{at:g} s</text>')
+            parts.append(f'<text x="{self._x(at):.0f}" y="{bottom + 16}" text-anchor="middle">{at:g} {self.unit}</text>')
             parts.append(f'<text x="{LEFT - 8}" y="{self._y(value) + 4:.0f}" text-anchor="end">{value:g}</text>')
         parts += self._drawn
         place = WIDTH - RIGHT

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from llmkit import AsyncClient, Instance
+from llmkit import AsyncClient, Completion, Instance
 from llmkit.wire.http import HttpReply, HttpRequest
-from tests.support.simulation import Simulation
+from tests.support.simulation import Simulation, Work
 
 Server = Callable[[str, float], "tuple[float, HttpReply]"]
 """From an instance's name and the time to the seconds that an answer takes, and the answer."""
@@ -32,7 +33,8 @@ def failed() -> HttpReply:
 
 def instance(name: str, **more: Any) -> Instance:
     """An instance that the world's server knows by its name."""
-    return Instance("openai", more.pop("model", "m"), name=name, api_key="k", base_url=f"https://{name}.test/v1", **more)
+    model, keys = more.pop("model", "m"), more.pop("api_keys", ["k"])
+    return Instance("openai", model, name=name, api_keys=keys, base_url=f"https://{name}.test/v1", **more)
 
 
 class World:
@@ -47,6 +49,10 @@ class World:
         """Every request: to which instance, and when."""
         self.ended: list[tuple[float, float, Any]] = []
         """Every call: when it came, when it ended, and its completion or error."""
+        self.calls: list[Work] = []
+        """Every call as it runs, in the order in which they came."""
+        self.request: HttpRequest | None = None
+        """The one that the server is answering."""
         self._answer = server
         self.simulation = simulation = Simulation(self._serve)
 
@@ -58,19 +64,38 @@ class World:
         self.client._core._rng.seed(1)
 
     def _serve(self, request: HttpRequest) -> tuple[float, HttpReply]:
+        self.request = request
         name = request.url.split("//")[1].split(".")[0]
         self.sent.append((name, self.simulation.clock))
         return self._answer(name, self.simulation.clock)
 
-    def ask(self, times: Iterable[float], **options: Any) -> None:
+    def ask(self, times: Iterable[float], prompt: str = "Hi", **options: Any) -> None:
         """Let calls come at these times, and run until all have ended."""
-        for at in times:
-            self.simulation.at(at, lambda at=at: self._start(at, options))
+        self.plan(times, prompt, **options)
         self.simulation.play()
 
-    def _start(self, at: float, options: dict[str, Any]) -> None:
-        flow = self.client.generate("Hi", **options)
-        self.simulation.start(flow, lambda work: self.ended.append((at, self.simulation.clock, work.result)))
+    def plan(self, times: Iterable[float], prompt: str = "Hi", **options: Any) -> None:
+        """Let calls come at these times, once :meth:`ask` runs."""
+        for at in times:
+            self.simulation.at(at, lambda at=at: self._start(at, prompt, options))
+
+    def _start(self, at: float, prompt: str, options: dict[str, Any]) -> None:
+        flow = self.client.generate(prompt, **options)
+        ended = self.ended
+        self.calls.append(self.simulation.start(flow, lambda work: ended.append((at, self.simulation.clock, work.result))))
+
+    def runs(self) -> list[tuple[float, float, Any]]:
+        """Every call that was sent, in the order in which they came: when it came, when it was sent, and its completion."""
+        answered = [(came, result) for came, _, result in self.ended if isinstance(result, Completion)]
+        return [(came, came + result.attempts[0].started, result) for came, result in sorted(answered, key=lambda one: one[0])]
+
+
+def summed(changes: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Times in order, and what the changes up to each come to."""
+    at_once: dict[float, float] = {}
+    for at, change in sorted(changes):
+        at_once[at] = at_once.get(at, 0) + change
+    return list(at_once), list(accumulate(at_once.values()))
 
 
 def counted(times: Iterable[float]) -> tuple[list[float], list[int]]:

@@ -134,7 +134,7 @@ async def _fall_back(
         except LLMError as error:
             failure = error
             story.failed(error, begun)
-        outcome = await _next(kit, call, descent, failure)
+        outcome = await _next(kit, call, descent, failure, kept is not None)
         if not isinstance(outcome, ChatCall):
             break
         current = outcome
@@ -150,22 +150,29 @@ async def _fall_back(
     raise ending
 
 
-async def _next(kit: Kit, call: ChatCall, descent: Descent, failure: LLMError) -> Outcome:
+async def _next(kit: Kit, call: ChatCall, descent: Descent, failure: LLMError, answered: bool) -> Outcome:
     """The next step that can be taken. A queue that cannot be written is a step that fails: the next one follows."""
+    from llmkit.policy.fallbacks import said
     from llmkit.values.fallbacks import Queue
 
     problem: LLMError | None = None
     while True:
-        outcome = descent.next(failure, call.deadline.over(kit.runtime.now()))
-        if outcome is failure and problem is not None:
-            problem.__cause__ = failure
-            return problem
-        if not isinstance(outcome, Queue):
-            return outcome
-        try:
-            return await _queued(kit, call, outcome, failure)
-        except LLMError as error:
-            problem = error
+        outcome = descent.next(failure, call.deadline.over(kit.runtime.now()), answered)
+        if outcome is failure:
+            break
+        if isinstance(outcome, Queue):
+            try:
+                outcome = await _queued(kit, call, outcome, failure)
+            except LLMError as error:
+                problem = error
+                continue
+        if kit.hooks.fallback:
+            kit.hooks.fallback(call=call, error=failure, step=said(outcome))
+        return outcome
+    if problem is None:
+        return failure
+    problem.__cause__ = failure
+    return problem
 
 
 async def _queued(kit: Kit, call: ChatCall, step: Any, failure: LLMError) -> CallQueued:

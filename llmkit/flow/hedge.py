@@ -85,7 +85,7 @@ class _Pair:
         found = await self.group.next(delay)
         if found is None and (second := self._second()) is not None:
             self.leases.append(second)
-            self.group.start(1, self._try(second))
+            self.group.start(1, self._try(second, delay))
         while found := found or await self.group.next():
             number, answer = found
             found = None
@@ -102,10 +102,15 @@ class _Pair:
         assert self.failure is not None
         raise self.failure
 
-    async def _try(self, lease: Lease) -> Any:
-        """What a try brings, an error too."""
+    async def _try(self, lease: Lease, late: float | None = None) -> Any:
+        """What a try brings, an error too.
+
+        :param late: seconds after which the first try was late, where this one doubles it.
+        """
         self.begun.add(lease)
         try:
+            if late is not None and self.kit.hooks.hedge:
+                self.kit.hooks.hedge(call=self.trail.call, instance=lease.route.name, delay=late)
             return await self.attempt(self.kit, self.trail, lease)
         except LLMError as error:
             failure = bare(error, lease)

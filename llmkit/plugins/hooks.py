@@ -13,7 +13,7 @@ from llmkit.wire.redact import describe
 if TYPE_CHECKING:
     import pluggy
 
-OBSERVERS = ("attempt", "retry", "failover", "answer", "stream_event", "error")
+OBSERVERS = ("attempt", "retry", "failover", "fallback", "hedge", "answer", "stream_event", "error")
 REGISTRARS: Mapping[str, type] = {
     "models": Sequence,
     "tokenizers": Mapping,
@@ -30,12 +30,14 @@ Hook = Callable[..., Any]
 class Hooks:
     """A client's hooks. Each is None where no plugin wants it, so that a call without plugins pays nothing."""
 
-    __slots__ = ("_told", "answer", "attempt", "error", "failover", "registered", "request", "retry", "stream_event")
+    __slots__ = ("_told", "registered", "request", *OBSERVERS)
 
     request: Hook | None
     attempt: Hook | None
     retry: Hook | None
     failover: Hook | None
+    fallback: Hook | None
+    hedge: Hook | None
     answer: Hook | None
     stream_event: Hook | None
     error: Hook | None

@@ -52,6 +52,18 @@ def llmkit_failover(call: Call[Any], error: LLMError, instance: str) -> None:
 
 
 @hookspec
+def llmkit_fallback(call: Call[Any], error: LLMError, step: str) -> None:
+    """A step of a call's fallback plan is taken, after ``error`` and before what it asks is sent. ``call`` is the call as it was
+    made. ``step`` is what the answer's ``fallback`` says; for steps that lead to no answer it is ``queue: ticket <id>`` and
+    ``reject: the error given``. Not told are steps that are passed over, and a bare ``reject``, which only ends the plan."""
+
+
+@hookspec
+def llmkit_hedge(call: Call[Any], instance: str, delay: float) -> None:
+    """A try is late, after ``delay`` seconds, and a second request goes to ``instance`` beside it."""
+
+
+@hookspec
 def llmkit_answer(call: Call[Any], answer: Any) -> None:
     """A call is answered: a :class:`~llmkit.Completion`, :class:`~llmkit.Embeddings`, or model list. Streams too, at their end."""
 

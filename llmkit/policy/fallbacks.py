@@ -121,6 +121,15 @@ def _rejected(step: Reject, error: LLMError) -> Completion | LLMError:
     return raised
 
 
+def said(outcome: Outcome) -> str:
+    """What a step that was taken is called, in the words of ``completion.fallback`` where it leads to an answer."""
+    if isinstance(outcome, CallQueued):
+        return f"queue: ticket {outcome.ticket.id if outcome.ticket else ''}"
+    if isinstance(outcome, ChatCall):
+        return (outcome.plan and outcome.plan.said) or ""
+    return (outcome.fallback or "") if isinstance(outcome, Completion) else "reject: the error given"
+
+
 def _told(call: ChatCall, said: str, dropped: tuple[str, ...] = ()) -> FallbackPlan:
     return attrs.evolve(call.plan or FallbackPlan(), said=said, dropped=dropped)
 
@@ -143,12 +152,13 @@ class Descent:
             "refusal": list(plan.refusal),
         }
 
-    def next(self, error: LLMError, late: bool = False) -> Outcome:
+    def next(self, error: LLMError, late: bool = False, answered: bool = False) -> Outcome:
         """What to do after ``error``; ``error`` itself where nothing is left to do.
 
         A larger model that fails is followed by the next larger one, before the steps for failures.
 
         :param late: whether the call's time is over, so that nothing more can be asked.
+        :param answered: whether there is an answer, if only a refusal: then none is made up, and none is asked for later.
         """
         why = cause(error)
         if why is None:
@@ -158,7 +168,7 @@ class Descent:
         self._via, steps = why, self._steps[why]
         while steps:
             step = steps.pop(0)
-            if late and isinstance(step, (str, Secondary, Degrade)):
+            if (late and isinstance(step, (str, Secondary, Degrade))) or (answered and isinstance(step, (Queue, Reject))):
                 continue
             if isinstance(step, str):
                 outcome: Outcome | None = _instead(attrs.evolve(self._call, fallbacks=()), step, f"{why}_fallbacks")

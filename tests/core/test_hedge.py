@@ -196,6 +196,35 @@ def test_streams_are_hedged_up_to_their_first_content(colour: Colour):
     assert (row.calls, row.interrupted, row.usage.total_tokens) == (1, 1, 3)
 
 
+def test_hooks_hear_of_a_second_request(colour: Colour):
+    """Told before it is sent, with where it goes and after how long; not where there is none to send."""
+    told: list[Any] = []
+
+    class Plugin:
+        @llmkit.hookimpl
+        def llmkit_request(self, instance: str) -> None:
+            told.append(instance)
+
+        @llmkit.hookimpl
+        def llmkit_hedge(self, call: Any, instance: str, delay: float) -> None:
+            told.append((call.tags, instance, delay))
+
+    script = by_model(a=after(9.0), b=after(1.0))
+    client = colour.scripted(script, instances("a", "b"), plugins=[Plugin()])
+    client.generate("q", hedge=0.5, tags=["t"])
+    assert told == ["a", (("t",), "b", 0.5), "b"]
+    told.clear()
+    client.generate("q", instance="b", hedge=Hedge(2.0, max_extra=1.0))  # it comes in time
+    assert told == ["b"]
+    told.clear()
+    client.generate("q", instance="a", hedge=Hedge(2.0, max_extra=1.0))
+    assert told == ["a", ((), "a", 2.0), "a"]
+    told.clear()
+    client = colour.scripted(script, instances("a", max_concurrency=1), plugins=[Plugin()])
+    client.generate("q", hedge=0.5)  # nothing has room for it
+    assert told == ["a"]
+
+
 def test_hedging_off_is_what_it_was(colour: Colour):
     client = colour.scripted(by_model(m=after(3.0)), [openai()])
     client.generate("q")

@@ -14,23 +14,25 @@ from typing import Any
 import pytest
 
 import llmkit
-from llmkit import ConfigError, Instance, InvalidRequestError, InvalidResponseError, LLMError, ServerError
+from llmkit import ConfigError, Instance, InvalidRequestError, InvalidResponseError, LLMError, Reject, ServerError
 from llmkit.plugins import registry
 from llmkit.plugins.hooks import make_hooks
 from llmkit.plugins.listing import plugins
 from llmkit.plugins.registry import Registry
 from llmkit.provider import Provider
-from llmkit.testing import MockClient
+from llmkit.testing import Chunks, MockClient, ScriptedRuntime
 from llmkit.values.completion import Completion
 from llmkit.values.messages import Message
 from llmkit.wire.http import HttpReply, HttpRequest
-from tests.support.colours import Colour, answer, chat, chunks, one_after_another, openai, refusal, sent
+from tests.support.colours import Colour, ScriptedClient, answer, chat, chunks, one_after_another, openai, refusal, sent
 
 HOOKS = {
     "llmkit_request": ("call", "instance", "request"),
     "llmkit_attempt": ("call", "attempt"),
     "llmkit_retry": ("call", "error", "pause"),
     "llmkit_failover": ("call", "error", "instance"),
+    "llmkit_fallback": ("call", "error", "step"),
+    "llmkit_hedge": ("call", "instance", "delay"),
     "llmkit_answer": ("call", "answer"),
     "llmkit_stream_event": ("call", "event"),
     "llmkit_error": ("call", "error"),
@@ -126,6 +128,8 @@ def test_hooks_that_raise(colour: Colour, hook: str, problem: BaseException):
     replies = iter([refusal(500), chat(), chat(), chunks("a"), refusal(400)])
     client = colour.scripted(lambda request: next(replies), [openai(name="a")], plugins=zoo)
     other = colour.scripted(one_after_another(refusal(500), chat()), [openai(name="a"), openai(name="b")], plugins=zoo)
+    late = Chunks(((3.0, chat().body),))
+    third = colour.scripted(one_after_another(late, chat(), refusal(500)), [openai()], plugins=zoo, retries=0)
 
     with pytest.warns(RuntimeWarning, match=f"'zoo'.*raised {type(problem).__name__}"):
         assert client.generate("q").text == "hello"
@@ -134,7 +138,10 @@ def test_hooks_that_raise(colour: Colour, hook: str, problem: BaseException):
         with pytest.raises(InvalidRequestError):
             client.generate("q")
         assert other.generate("q").text == "hello"
+        assert third.generate("q", hedge=1.0).text == "hello"
+        assert third.generate("q", fallback=Reject("no")).text == "no"
     assert others
+    assert third.in_flight() == 0
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
@@ -148,6 +155,12 @@ def test_interrupts_pass_through_hooks(interrupt: BaseException):
     with pytest.raises(type(interrupt)):
         client.generate("q")
     assert client.health()[0].in_flight == 0
+
+    runtime = ScriptedRuntime(lambda request: Chunks(((3.0, chat().body),)))
+    late = ScriptedClient(runtime, [openai()], plugins=[plugin(bad, "llmkit_hedge")])
+    with pytest.raises(type(interrupt)):
+        late.generate("q", hedge=1.0)
+    assert late.health()[0].in_flight == 0
 
 
 def test_hooks_that_return_rubbish_or_write_into_what_they_get(colour: Colour):

@@ -194,6 +194,10 @@ def test_hooks_see_no_key(colour: Colour):
             seen.append(told(error))
 
         @llmkit.hookimpl
+        def llmkit_fallback(self, call: Any, error: Any, step: str) -> None:
+            seen.append(f"{call} {told(error)} {step}")
+
+        @llmkit.hookimpl
         def llmkit_stream_event(self, call: Any, event: Any) -> None:
             seen.append(repr(event))
 

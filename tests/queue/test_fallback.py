@@ -40,6 +40,8 @@ from tests.support.colours import Colour, chat, chunks, openai, refusal, reply_t
 DOWN = refusal(503, "down")
 TOO_LONG = refusal(400, "This model's maximum context length is 10 tokens", "context_length_exceeded")
 FILTERED = refusal(400, "refused", "content_filter")
+_REFUSES = {"index": 0, "message": {"role": "assistant", "content": None, "refusal": "I will not"}, "finish_reason": "stop"}
+REFUSED = chat(choices=[_REFUSES])
 
 
 def model_of(request: HttpRequest) -> str:
@@ -234,13 +236,11 @@ def test_refusal_fallbacks(colour: Colour, streamed: bool):
 
 def test_a_whole_answer_that_refuses(colour: Colour):
     """It goes to other models too; where none answers, it is the answer."""
-    choice = {"index": 0, "message": {"role": "assistant", "content": None, "refusal": "I will not"}, "finish_reason": "stop"}
-    refused = chat(choices=[choice])
-    client = colour.scripted(by_model(main=refused), three(), retries=0)
+    client = colour.scripted(by_model(main=REFUSED), three(), retries=0)
     answer = ask(colour, client, False, refusal_fallbacks=["openai/second"])
     assert answer.text == "from second"
     assert [attempt.instance for attempt in answer.attempts] == ["main", "second"]
-    client = colour.scripted(by_model(main=refused, second=DOWN), three(), retries=0)
+    client = colour.scripted(by_model(main=REFUSED, second=DOWN), three(), retries=0)
     answer = ask(colour, client, False, refusal_fallbacks=["openai/second"], fallback=Reject("no"))
     assert (answer.refusal, answer.fallback) == ("I will not", None)
     assert [attempt.instance for attempt in answer.attempts] == ["main", "second"]
@@ -302,6 +302,96 @@ def test_tasks_keep_their_defaults_and_need_not_list_the_secondary(colour: Colou
     answer = client.generate("Hi", task="t", fallback=Secondary(["openai/second"]))
     assert answer.text == "from second"
     assert 11 in parse_json(sent(client)[-1].body or b"").values()
+
+
+@pytest.mark.parametrize("fallback", ["queue", Reject("closed"), Reject(error="closed")], ids=str)
+def test_a_refusal_that_nobody_answers_is_the_answer(colour: Colour, tmp_path: Any, fallback: Any):
+    """No ticket is written beside it, and nothing is said in its place; what was tried elsewhere is told."""
+    steps: list[str] = []
+    script = by_model(main=REFUSED, second=DOWN, third=DOWN)
+    client = colour.scripted(script, three(), retries=0, queue=tmp_path / "queue.sqlite", plugins=[steps_to(steps)])
+    answer = ask(colour, client, False, refusal_fallbacks=["openai/second"], fallback=[Secondary(["openai/third"]), fallback])
+
+    assert (answer.refusal, answer.fallback) == ("I will not", None)
+    assert [attempt.instance for attempt in answer.attempts] == ["main", "second", "third"]
+    assert client.tickets() == []
+    assert steps == ["refusal_fallbacks: model openai/second", "secondary: model openai/third"]
+
+
+def steps_to(told: list[str]) -> Any:
+    """A plugin that writes down the steps that are taken."""
+
+    class Plugin:
+        @hookimpl
+        def llmkit_fallback(self, step: str) -> None:
+            told.append(step)
+
+    return Plugin()
+
+
+def test_hooks_hear_of_every_step(colour: Colour, tmp_path: Any):
+    """Each step that is taken is told before it is, with the error before it, and the call as it was made."""
+    told: list[tuple[str, Any, Any]] = []
+
+    class Plugin:
+        @hookimpl
+        def llmkit_request(self, instance: str) -> None:
+            told.append(("request", instance, None))
+
+        @hookimpl
+        def llmkit_fallback(self, call: Any, error: Any, step: str) -> None:
+            told.append((step, type(error), call.model))
+
+    def heard(**options: Any) -> list[tuple[str, Any, Any]]:
+        told.clear()
+        try:
+            ask(colour, client, False, max_tokens=50, **options)
+        except LLMError as error:
+            told.append(("raised", type(error), None))
+        return [one for one in told if one != ("request", "main", None)]
+
+    replies = {"main": DOWN, "second": TOO_LONG}
+    settings: dict[str, Any] = {"retries": 0, "queue": tmp_path / "queue.sqlite", "plugins": [Plugin()]}
+    client = colour.scripted(lambda request: by_model(**replies)(request), three(), **settings)
+
+    assert heard(fallback=[Degrade(max_tokens=60), Secondary(["openai/second"])], context_fallbacks=["openai/third"]) == [
+        ("secondary: model openai/second", OverloadedError, "openai/main"),
+        ("request", "second", None),
+        ("context_fallbacks: model openai/third", ContextLengthError, "openai/main"),
+        ("request", "third", None),
+    ]
+    assert heard(fallback=[Degrade(max_tokens=20), Reject("closed")]) == [
+        ("degrade: max_tokens 20", OverloadedError, "openai/main"),
+        ("reject: the text given", OverloadedError, "openai/main"),
+    ]
+    assert heard(fallback=Reject(error=RateLimitError("closed"))) == [
+        ("reject: the error given", OverloadedError, "openai/main"),
+        ("raised", RateLimitError, None),
+    ]
+    assert heard(fallback="reject") == [("raised", OverloadedError, None)]
+    queued = heard(fallback="queue")
+    assert queued == [(f"queue: ticket {client.tickets()[0].id}", OverloadedError, "openai/main"), ("raised", CallQueued, None)]
+    assert heard() == [("raised", OverloadedError, None)]
+
+    replies["main"] = FILTERED
+    assert heard(refusal_fallbacks=["openai/third"])[0] == (
+        "refusal_fallbacks: model openai/third",
+        ContentFilterError,
+        "openai/main",
+    )
+
+
+def test_a_queue_that_cannot_be_written_is_no_step(colour: Colour, tmp_path: Any):
+    """Hooks hear of the step that follows it."""
+    (tmp_path / "queue.sqlite").write_bytes(b"no database" * 100)
+    steps: list[str] = []
+    queue = tmp_path / "queue.sqlite"
+    client = colour.scripted(by_model(main=DOWN), three(), retries=0, queue=queue, plugins=[steps_to(steps)])
+    assert ask(colour, client, False, fallback=["queue", Reject("closed")]).text == "closed"
+    assert steps == ["reject: the text given"]
+    with pytest.raises(StorageError):
+        ask(colour, client, False, fallback="queue")
+    assert steps == ["reject: the text given"]
 
 
 def test_hooks_hear_of_the_end_once(colour: Colour):

@@ -7,7 +7,7 @@ same seed gives the same run, to the last event. A million seconds of an ordinar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from heapq import heappop, heappush
 from types import coroutine
 from typing import Any
@@ -177,6 +177,13 @@ class Simulation:
 
     def group(self) -> SimulatedGroup:
         return SimulatedGroup(self)
+
+    async def each(
+        self, work: Callable[[Any], Coroutine[Any, Any, Any]], items: Iterable[Any], concurrency: int
+    ) -> AsyncGenerator[tuple[int, Any], None]:
+        """One after the other, whatever ``concurrency`` allows."""
+        for position, item in enumerate(items):
+            yield position, await work(item)
 
     async def run(self, work: Callable[..., Any], *given: Any) -> Any:
         return work(*given)
