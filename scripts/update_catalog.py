@@ -7,6 +7,7 @@ Nothing runs this by itself. To refresh::
 
 Rules, in this order:
 
+0. A price that is on a vendor's own page, as ``catalog_checked.py`` has it, goes before both tables.
 1. A price that both tables give for the same name is taken where they agree, and left out, with a note, where they do not,
    unless :data:`DECISIONS` says which one the vendor's own page confirms.
 2. A price that one table gives is taken.
@@ -27,6 +28,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from catalog_checked import FACTS, last_days, prices
 from catalog_sources import Row, clean, genai, litellm, matches, names, version
 
 DATA = Path(__file__).parent.parent / "llmkit" / "catalog" / "data"
@@ -68,6 +70,8 @@ UPSTREAM = {"anthropic": "anthropic", "cohere": "cohere", "deepseek": "deepseek"
 """Whose model ``openrouter/<vendor>/...`` is."""
 MOST = 1_000 * 10**6
 """A thousand dollars for a million tokens: a price above it is a slip in the table, such as a price for a thousand tokens."""
+MOST_EMBEDDING = 10 * 10**6
+"""The same for embeddings, which cost cents."""
 SEARCHES = re.compile(r"sonar|-search|search-|deep-research|online$")
 """Models that search the web whenever they are called, which costs more than their tokens."""
 COMPARED = ("input", "output", "cache_read", "cache_write")
@@ -112,8 +116,10 @@ def merged(
         if found is None or "price" not in found[1]:
             doubt_nothing(models[name])
     aliases = added(vendor, entries, models, {id(exact[name][0]) for name in models if name in exact})
+    check(vendor, models, report)
     for name, row in models.items():
-        if any(isinstance(rate, int) and rate > MOST for rate in row.get("price", {}).values()):
+        most = MOST_EMBEDDING if "embeddings" in row.get("can", ()) else MOST
+        if any(isinstance(rate, int) and rate > most for rate in row.get("price", {}).values()):
             high = row.pop("price")["input"] / 1e6
             report.append(f"  {vendor}/{name}: {high:g} dollars for a million tokens; not believed, left out")
     kept = {name: finished(vendor, name, row) for name, row in models.items() if not long_gone(row, today)}
@@ -145,6 +151,35 @@ def added(
             if target is not None and name != target and name not in models and not name.endswith((":free", ":beta")):
                 aliases.setdefault(name, target)
     return aliases
+
+
+def check(vendor: str, models: dict[str, Row], report: list[str]) -> None:
+    """Set the prices and last days that the vendor's own pages have."""
+    agreed = 0
+    for name, rates, page in prices(vendor):
+        if name not in models and f"{vendor}/{name}" not in FACTS:
+            continue
+        row = models.setdefault(name, dict(FACTS.get(f"{vendor}/{name}", {})))
+        price = row.setdefault("price", {})
+        changed = {rate: value for rate, value in rates.items() if price.get(rate) != value}
+        if not changed:
+            agreed += 1
+            continue
+        said = ", ".join([f"{rate} {dollars(value)}, not {dollars(price.get(rate))}" for rate, value in changed.items()])
+        report.append(f"  {vendor}/{name}: {said}; by {page.url}")
+        kept = {fact: value for fact, value in price.items() if fact not in ("tiers", "batch_input", "batch_output")}
+        row["price"] = clean({**kept, **rates})
+        row["note"] = f"price by {page.url} (read {page.read})"
+    for name, day in last_days(vendor):
+        if name in models:
+            models[name]["retires"] = day
+    if agreed:
+        report.append(f"  {vendor}: {agreed} prices are as on the vendor's page")
+
+
+def dollars(rate: int | None) -> str:
+    """A price as it is read; ``none`` where there is none."""
+    return "none" if rate is None else f"{rate / 1e6:g}"
 
 
 def doubt_nothing(row: Row) -> None:

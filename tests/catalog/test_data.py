@@ -85,3 +85,17 @@ def test_what_the_sources_do_not_agree_on_has_no_price():
                 missing = [rate for rate in ("input", "output", "cache_read", "cache_write") if f"{rate} " in row["note"]]
                 assert missing, name
                 assert all(getattr(info.price, rate) is None for rate in missing), name
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_the_data_say_what_the_vendors_pages_do(vendor: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(DATA.parents[2] / "scripts"))
+    from catalog_checked import last_days, prices
+
+    rows, _ = read(vendor)
+    for name, rates, page in prices(vendor):
+        assert rates.items() <= {**dict.fromkeys(rates), **rows[name]["price"]}.items(), (name, page.url)
+        assert page.url.startswith("https://"), name
+        assert re.fullmatch(r"20\d\d-[01]\d", page.read), name
+    for name, day in last_days(vendor):
+        assert rows[name]["retires"] == day, name

@@ -29,6 +29,9 @@ LITELLM = {
     "alone": chat("openai", 3e-6, 4e-6, input_cost_per_token_above_200k_tokens=6e-6, output_cost_per_token_above_200k_tokens=8e-6),
     "gift": chat("openai", 0, 0),
     "slip": chat("openai", 3.2e-3, 1e-6),
+    "slip-embed": {"litellm_provider": "openai", "mode": "embedding", "input_cost_per_token": 1e-4},
+    "gpt-4.1-nano": chat("openai", 1e-7, 4e-7, cache_read_input_token_cost=2.5e-8, input_cost_per_token_batches=5e-8),
+    "gpt-4.1-mini": chat("openai", 9e-7, 1.6e-6, input_cost_per_token_batches=5e-8, max_input_tokens=1000),
     "gone": chat("openai", 1e-6, 1e-6, deprecation_date="2020-01-01"),
     "picture": {"litellm_provider": "openai", "mode": "image_generation", "output_cost_per_image": 1},
     "gemini/flash": chat("gemini", 3e-7, 2.5e-6, output_cost_per_reasoning_token=2.5e-6),
@@ -93,7 +96,7 @@ def run(tmp_path: Path) -> Any:
 def test_without_write_it_only_reports(run: Any):
     report, written = run()
 
-    assert re.search(r"^openai: 9 models, \d aliases$", report, re.MULTILINE)
+    assert re.search(r"^openai: 12 models, \d aliases$", report, re.MULTILINE)
     assert "openai/differs: output 2 or 5; left out" in report
     assert "openai/slip: 3200 dollars for a million tokens; not believed, left out" in report
     assert written is None
@@ -122,6 +125,22 @@ def test_what_is_written(run: Any):
     assert models["old-latest"]["price"] == {"input": 5_000_000, "output": 6_000_000, "tiers": TIERS}
     assert models["hourly"]["price"]["besides"] == "time of day"
     assert not {"gone", "picture", "elsewhere", "sample_spec"} & set(models)
+
+
+def test_a_vendor_s_own_page_goes_before_the_tables(run: Any):
+    report, written = run("--write")
+    models = written["models"]
+
+    assert "openai/gpt-4.1-mini: input 0.4, not 0.9, cache_read 0.1, not none; by https://developers.openai.com" in report
+    assert "openai: 1 prices are as on the vendor's page" in report
+    assert models["gpt-4.1-mini"]["price"] == {"input": 400_000, "output": 1_600_000, "cache_read": 100_000}
+    assert models["gpt-4.1-mini"]["note"].startswith("price by https://developers.openai.com/api/docs/pricing (read 20")
+    assert models["gpt-4.1-mini"]["context"] == 1000
+    assert models["gpt-4.1-mini"]["retires"] == "2027-01-14"
+    assert models["gpt-4.1-nano"]["price"]["batch_input"] == 50_000
+    assert "note" not in models["gpt-4.1-nano"]
+    assert "gpt-4o" not in models  # of what neither table has, only what is meant to be added is
+    assert "price" not in models["slip-embed"]
 
 
 def test_code_in_a_table_is_not_run(run: Any, tmp_path: Path):
