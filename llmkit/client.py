@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmkit.errors import LLMError
+from llmkit.errors import ConfigError, LLMError
 from llmkit.face import Face
 from llmkit.finish import drain, finish
 from llmkit.flow.ask import ask
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llmkit.aclient import AsyncClient
+    from llmkit.assembly import Core
     from llmkit.caches import ClientCache
     from llmkit.runtime import Runtime
     from llmkit.streams import Stream
@@ -40,6 +41,12 @@ class Client(Face):  # noqa: D101 (the base documents it)
         from llmkit.transports.blocking import Runtime as BlockingRuntime
 
         return BlockingRuntime(**transport)
+
+    def _join(self, core: Core) -> None:
+        semantic = None if core.cache is None else core.cache.semantic
+        if semantic is not None and semantic.awaited:
+            raise ConfigError("SemanticCache.embed: an async function is for an AsyncClient; a sync client needs a plain one")
+        super()._join(core)
 
     def generate(self, prompt: Prompt, **options: Unpack[GenerateOptions]) -> Completion:
         """Ask for a whole answer.

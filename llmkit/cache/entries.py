@@ -95,7 +95,7 @@ def _chat(answer: Completion, now: float, until: float) -> Entry | None:
     except TypeError:
         return None
     messages = (answer.message, *answer.alternatives)
-    size = OVERHEAD + sum(map(len, copied.values())) + len(fields.get("_body", b""))
+    size = OVERHEAD + sum(map(len, copied.values())) + len(fields.get("_body") or b"")
     if all(_unchangeable(message) for message in messages):
         return Entry("chat", fields, copied, now, until, size + sum(_length(message) for message in messages))
     written = _messages(messages)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import iscoroutinefunction
+from typing import Any, Union
 
 import attrs
 
@@ -20,7 +21,7 @@ from llmkit.errors import ConfigError, shown
 from llmkit.values.calls import ChatCall
 from llmkit.values.messages import Message, Text
 
-Embed = Callable[[str], Sequence[float]]
+Embed = Union[Callable[[str], Sequence[float]], Callable[[str], Awaitable[Sequence[float]]]]
 Question = tuple[str, str, list[float]]
 """The key of a call without its last text, that text, and its vector."""
 
@@ -31,8 +32,8 @@ class SemanticCache:
     Only the last message's text may differ, and by little; everything else in the call must be the same. Vectors are kept in
     memory.
 
-    :param embed: gives the vector of a text. A plain function; an async client runs it in a thread. One that fails is reported and
-        the call goes on.
+    :param embed: gives the vector of a text. A plain function, which an async client runs in a thread; or, for async clients alone,
+        an ``async def`` one. One that fails is reported and the call goes on.
     :param threshold: the least cosine similarity, above 0 and at most 1. Default 0.95.
     :param max_entries: vectors kept, the least recently used going first. Default 1,000; a look goes through all of one kind.
     :param behind: the exact cache, as ``Client(cache=...)`` takes it. Default ``memory``.
@@ -46,20 +47,25 @@ class SemanticCache:
             raise ConfigError(f"SemanticCache.threshold: expected a number above 0 and at most 1, got {shown(threshold)}")
         if isinstance(max_entries, bool) or not isinstance(max_entries, int) or max_entries < 1:
             raise ConfigError(f"SemanticCache.max_entries: expected a whole number of at least 1, got {shown(max_entries)}")
-        self.embed = embed
+        self.embed: Callable[[str], Any] = embed
+        self.awaited = iscoroutinefunction(embed) or iscoroutinefunction(getattr(embed, "__call__", None))  # noqa: B004
+        """Whether ``embed`` is for async clients alone."""
         self.threshold = threshold
         self.max_entries = max_entries
         self.behind = behind
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], tuple[list[float], Entry]] = OrderedDict()
 
-    def vector(self, text: str) -> list[float] | None:
-        """The text's vector, of length 1; None where it has none.
+    def vector(self, given: Any) -> list[float] | None:
+        """What the user's function gave, as a vector of length 1; None where it has none.
 
-        :raises Exception: whatever the user's function raises.
+        :raises Exception: if it is no vector.
         """
-        vector = [float(number) for number in self.embed(text)]
-        length = math.sqrt(sum(number * number for number in vector))
+        if hasattr(given, "__await__"):
+            getattr(given, "close", bool)()  # or Python says that nobody awaited it
+            raise TypeError("it gave something to be awaited; give an AsyncClient the async function itself")
+        vector = [float(number) for number in given]
+        length = math.hypot(*vector)
         return [number / length for number in vector] if length > 0 and math.isfinite(length) else None
 
     def find(self, frame: str, vector: list[float], now: float, oldest: float | None) -> Entry | None:

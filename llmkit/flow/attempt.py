@@ -185,9 +185,9 @@ def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
 
 
 def keep_raw(answer: Any, body: bytes) -> None:
-    """Keep the reply's bytes in the place of the JSON in it."""
+    """Keep the reply's bytes in the place of the JSON in it; a reply in another form may come from anybody's provider."""
     fields = answer.__dict__
-    if fields.get("raw") is not None:
+    if fields.get("raw") is not None and body[:1] == b"{":
         del fields["raw"]
         fields["_body"] = body
 

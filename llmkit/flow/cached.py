@@ -15,7 +15,7 @@ from llmkit.cache.answers import AnswerCache, oldest
 from llmkit.cache.entries import Entry
 from llmkit.cache.flights import Flight, Seat
 from llmkit.cache.second import LOCKED, Second
-from llmkit.cache.semantic import Question, question
+from llmkit.cache.semantic import Question, SemanticCache, question
 from llmkit.errors import LLMError, RequestTimeout
 from llmkit.flow.kit import Kit
 from llmkit.values.calls import Call, ChatCall
@@ -25,6 +25,8 @@ R = TypeVar("R")
 
 FIRST_PAUSE = 0.05
 """Seconds between two looks whether another process has the answer, at first; they grow to half a second."""
+LATE = object()
+"""In the place of a vector that did not come in time."""
 
 
 async def cached(kit: Kit, call: Call[R], ask: Callable[[Kit, Call[R]], Awaitable[R]]) -> R:
@@ -134,36 +136,47 @@ async def looked(kit: Kit, call: Call[Any], key: str, flight: Flight) -> Entry |
         return None
     flight.looked = True
     if cache.semantic is not None and (asked := question(call)) is not None:
-        flight.question = await runtime.run(_embedded, cache, *asked)
-        found = _similar(cache, call, flight, runtime.now())
-        if found is not None:
-            return found
+        flight.question = await _question(kit, cache, cache.semantic, call, *asked)
+        if flight.question is not None and call.cache != "refresh":
+            frame, _, vector = flight.question
+            found = await runtime.run(cache.semantic.find, frame, vector, runtime.now(), oldest(call.cache))
+            if found is not None:
+                cache.semantic_hits += 1
+                return found
     return None if cache.second is None or call.cache == "refresh" else await _in_second(kit, cache.second, call, key, flight)
 
 
-def _embedded(cache: AnswerCache, frame: ChatCall, text: str) -> Question | None:
-    """A question's frame and vector. The user's function may fail; the call goes on without it."""
-    assert cache.semantic is not None
+async def _question(
+    kit: Kit, cache: AnswerCache, semantic: SemanticCache, call: Call[Any], frame: ChatCall, text: str
+) -> Question | None:
+    """A question's frame and vector. The user's function may fail; the call goes on without it.
+
+    :raises RequestTimeout: if the call's time is over while an async one is awaited.
+    """
     key = cache.keys.of_call(frame)
+    said, given = "", None
     try:
-        vector = cache.semantic.vector(text)
+        given = await (_awaited(kit, semantic, call, text) if semantic.awaited else kit.runtime.run(semantic.embed, text))
+        vector = None if given is LATE else semantic.vector(given)
     except (Exception, SystemExit) as problem:
         said = describe(problem)
-    else:
+    if given is LATE:
+        raise call.deadline.passed()
+    if not said:
         return None if vector is None or key is None else (key, text, vector)
     warnings.warn(f"SemanticCache.embed: {said}", RuntimeWarning, stacklevel=2)
     return None
 
 
-def _similar(cache: AnswerCache, call: Call[Any], flight: Flight, now: float) -> Entry | None:
-    if flight.question is None or call.cache == "refresh":
-        return None
-    assert cache.semantic is not None
-    frame, _, vector = flight.question
-    entry = cache.semantic.find(frame, vector, now, oldest(call.cache))
-    if entry is not None:
-        cache.semantic_hits += 1
-    return entry
+async def _awaited(kit: Kit, semantic: SemanticCache, call: Call[Any], text: str) -> Any:
+    """What an async function gives, or :data:`LATE`."""
+    group = kit.runtime.group()
+    try:
+        group.start(None, semantic.embed(text))
+        found = await group.next(call.deadline.left(kit.runtime.now()))
+    finally:
+        await group.aclose()
+    return LATE if found is None else found[1]
 
 
 async def _in_second(kit: Kit, second: Second, call: Call[Any], key: str, flight: Flight) -> Entry | None:

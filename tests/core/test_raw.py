@@ -9,10 +9,14 @@ import threading
 from typing import Any
 
 import attrs
+import pytest
 
-from llmkit import Completion
+from llmkit import Completion, FinishReason, Instance, Message
+from llmkit.plugins.registry import REGISTRY
+from llmkit.provider import Provider
+from llmkit.values.messages import Text
 from llmkit.wire.codec import from_json, to_json
-from llmkit.wire.http import HttpReply
+from llmkit.wire.http import HttpReply, HttpRequest
 from tests.support.colours import Colour, chat, openai
 
 VECTORS = {"data": [{"index": 0, "embedding": [1.0, 2.0]}], "model": "m", "usage": {"prompt_tokens": 3}}
@@ -77,3 +81,27 @@ def test_an_answer_from_the_cache_has_one_of_its_own(colour: Colour):
     assert second.cached
     second.raw["choices"].clear()
     assert third.raw == first.raw == client.generate("hi").raw
+
+
+class Telegraph(Provider):
+    """A provider of somebody's whose vendor does not speak JSON."""
+
+    name = "telegraph"
+    title = "Telegraph"
+    base_url = "https://telegraph.test"
+    needs_key = False
+
+    def encode_chat(self, call: Any, instance: Any) -> HttpRequest:
+        return HttpRequest("POST", self.base_url, {}, b"HELLO STOP")
+
+    def decode_chat(self, call: Any, reply: HttpReply) -> Completion:
+        return Completion(Message("assistant", (Text("HI"),)), FinishReason.STOP, raw={"wire": reply.body.decode()})
+
+
+@pytest.mark.parametrize("cache", [None, True])
+def test_what_another_provider_made_of_a_reply_that_is_no_json_stays(colour: Colour, cache: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(REGISTRY._made, "telegraph", Telegraph())
+    client = colour.scripted(lambda request: HttpReply(200, {}, b"HI STOP"), [Instance("telegraph", "m")], cache=cache)
+    for answer in (client.generate("hi"), client.generate("hi")):
+        assert answer.raw == {"wire": "HI STOP"}
+        assert pickle.loads(pickle.dumps(answer)).raw == answer.raw
