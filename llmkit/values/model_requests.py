@@ -1,6 +1,6 @@
 """Asking for a model by what it can do, and putting the models that can in order.
 
-Everything here is arithmetic over :class:`~llmkit.values.completion.ModelInfo`; nothing is looked up.
+Everything here is arithmetic over :class:`~llmkit.values.models.ModelInfo`; nothing is looked up.
 """
 
 from __future__ import annotations
