@@ -153,7 +153,7 @@ class Anthropic(Provider):
         """``POST /v1/messages/count_tokens``: https://platform.claude.com/docs/en/api/messages-count-tokens
 
         On Vertex AI ``POST models/count-tokens:rawPredict``:
-        https://cloud.google.com/vertex-ai/generative-ai/docs/partner-models/claude/count-tokens
+        https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/partner-models/claude/count-tokens
         """
         options = call.options
         system, messages = anthropic_messages.conversation(call.messages)

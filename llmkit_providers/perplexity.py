@@ -1,7 +1,10 @@
-"""Perplexity: https://docs.perplexity.ai/api-reference/chat-completions-post
+"""Perplexity's Sonar chat completions, which Perplexity itself has ended, and its embeddings.
 
-- Perplexity supports its chat API until 27 September 2026 only and asks to use its Agent API after that, which is another
-  format and is not spoken here: https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview. Embeddings stay.
+- Perplexity ended its chat API on 27 September 2026 and answers 403 there since, ``chat_completions_not_available``: "Sonar is now
+  the Agent API". That API, ``POST /v1/agent`` in the form of OpenAI's Responses, is another format and is not spoken here:
+  https://docs.perplexity.ai/docs/legacy/sonar/models/sonar (superseded, a legacy reference) and
+  https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview. Chats still work with gateways that keep the old format, by
+  ``base_url``; Sonar models are at OpenRouter too. Embeddings stay.
 - No tools, no JSON mode without a schema, no seed: https://docs.perplexity.ai/docs/sonar/openai-compatibility
 - Streams carry the whole text so far in ``message`` beside ``delta``, and the usage so far in every chunk; the last counts.
   They may end without ``[DONE]``.
@@ -20,12 +23,16 @@ from typing import Any
 
 import attrs
 
-from llmkit.errors import InvalidRequestError
+from llmkit.errors import InvalidRequestError, LLMError, ModelNotFoundError
 from llmkit.values.messages import File
 from llmkit.values.usage import Usage
+from llmkit.wire.http import HttpReply
 from llmkit_providers._dialects.media import base64
 from llmkit_providers._dialects.openai_chat import IMAGES, OpenAIChat
 from llmkit_providers._dialects.openai_embeddings import base64_bytes
+
+ENDED = ("chat_completions_not_available", "agent_api_migration_required")
+"""What the 403 of the chat API that is no more holds, by users' reports of September 2026; no page of the vendor's has it."""
 
 
 class Perplexity(OpenAIChat):
@@ -34,7 +41,7 @@ class Perplexity(OpenAIChat):
     name = "perplexity"
     title = "Perplexity"
     base_url = "https://api.perplexity.ai"
-    docs = "https://docs.perplexity.ai/api-reference/chat-completions-post"
+    docs = "https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview"
     key_names = ("PERPLEXITY_API_KEY", "PPLX_API_KEY", "PERPLEXITYAI_API_KEY")
     base_url_names = ("PERPLEXITY_BASE_URL",)
     endpoints = ("/v1/chat/completions", "/chat/completions", "/v1/embeddings", "/v1")
@@ -78,3 +85,17 @@ class Perplexity(OpenAIChat):
             return super().vector(embedding)
         data = base64_bytes(embedding)
         return tuple([float(number) for number in struct.unpack(f"{len(data)}b", data)])
+
+    def error(self, reply: HttpReply) -> LLMError:
+        """As the base. That chats have ended is no fault of the key, which is good for embeddings: another instance is asked."""
+        found = super().error(reply)
+        if reply.status != 403 or not any(word in (found.body or "") for word in ENDED):
+            return found
+        return ModelNotFoundError(
+            f"{found.message} (Perplexity ended its chat completions on 27 September 2026; llmkit does not speak its Agent API)",
+            provider=self.name,
+            status=reply.status,
+            request_id=found.request_id,
+            vendor_code=ENDED[0],
+            body=found.body,
+        )

@@ -10,22 +10,22 @@ from llmkit.errors import AllInstancesFailed, ConfigError, LLMError
 from llmkit.values.instances import Instance
 
 SMALL_MODELS = {
-    "anthropic": "claude-haiku-4-5",  # https://docs.claude.com/en/docs/about-claude/models/overview
-    "cohere": "command-r7b-12-2024",  # https://docs.cohere.com/docs/models
-    "deepseek": "deepseek-chat",  # https://api-docs.deepseek.com/quick_start/pricing
-    "google": "gemini-2.5-flash-lite",  # https://ai.google.dev/gemini-api/docs/models
-    "groq": "llama-3.1-8b-instant",  # https://console.groq.com/docs/models
-    "mistral": "mistral-small-latest",  # https://docs.mistral.ai/getting-started/models/models_overview/
-    "openai": "gpt-4o-mini",  # https://platform.openai.com/docs/models
-    "openrouter": "openai/gpt-4o-mini",  # https://openrouter.ai/models
-    "perplexity": "sonar",  # https://docs.perplexity.ai/getting-started/models
-    "together": "meta-llama/Llama-3.3-70B-Instruct-Turbo",  # https://docs.together.ai/docs/serverless-models
-    "xai": "grok-4.20-non-reasoning",  # https://docs.x.ai/developers/migration/may-15-retirement
+    "anthropic": "claude-haiku-4-5",  # https://platform.claude.com/docs/en/about-claude/model-deprecations
+    "cohere": "command-r7b-12-2024",  # https://docs.cohere.com/docs/deprecations
+    "deepseek": "deepseek-flash",  # https://api-docs.deepseek.com/quick_start/pricing
+    "google": "gemini-2.5-flash-lite",  # https://ai.google.dev/gemini-api/docs/deprecations
+    "groq": "openai/gpt-oss-20b",  # https://console.groq.com/docs/models
+    "mistral": "mistral-small-latest",  # https://docs.mistral.ai/models/overview
+    "openai": "gpt-5.4-nano",  # https://developers.openai.com/api/docs/deprecations
+    "openrouter": "google/gemini-2.5-flash-lite",  # https://openrouter.ai/models
+    "together": "openai/gpt-oss-120b",  # https://docs.together.ai/docs/serverless/models
+    "xai": "grok-4.20-non-reasoning",  # https://docs.x.ai/developers/models
 }
-"""A cheap model of each vendor; ``--model`` names another."""
+"""A cheap model of each vendor that has chats here; ``--model`` names another."""
 MOST_VENDORS = 4
 """With the stream at the end that makes five calls."""
-MOST_TOKENS = 60
+MOST_TOKENS = 400
+"""Enough for the models that think first."""
 QUESTION = "Why is the sky blue? Answer in one short sentence."
 STORY = "Tell me a story about a router in two short sentences."
 

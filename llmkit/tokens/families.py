@@ -60,11 +60,15 @@ def _reasoning(name: str, images: str, tools: int = 94) -> Family:
 
 OPENAI = _openai("OpenAI", "o200k_base")
 OPENAI_CL100K = _openai("OpenAI", "cl100k_base")
-CLAUDE = Family(name="Claude", factor=1.15, base=3, system=0, call=20, tools=490, tool_factor=1.15, shape=120, images="claude")
+CLAUDE = Family(
+    name="Claude", factor=1.15, base=3, system=0, call=20, tools=490, tool_factor=1.15, shape=120, images="claude 1568 1568"
+)
 MISTRAL = Family(
     name="Mistral", factor=1.12, base=1, message=2, answer=-1, tools=6, call=8, tekken=True, images="grid 28 1540"
 )
-"""Control tokens as in https://docs.mistral.ai/guides/tokenization/#control-tokens; mistral-small adds instructions of its own."""
+"""Control tokens as in https://docs.mistral.ai/cookbook/concept-deep-dive-tokenization-templates; mistral-small adds instructions
+of its own."""
+GEMINI = Family(name="Gemini", factor=1.08, base=0, message=0, call=8, tools=10, tool_factor=0.7, images="gemini")
 UNKNOWN = Family(name="models not known", factor=1.1, tools=100, shape=0)
 """For models of no known family: no tokenizer in use is much better than this one at text, so a tenth is added."""
 
@@ -89,11 +93,13 @@ TABLE: tuple[tuple[str, Family], ...] = (
     (r"^(?:text-)?(?:davinci|curie|babbage|ada)(?:-001)?$|text-(?:similarity|search)|code-search", _openai("OpenAI", "r50k_base")),
     (r"^gpt-?2$", _openai("OpenAI", "gpt2")),
     # ------------------------------------------------ others: fitted
-    (r"claude.*(?:opus-4[-.](?:[7-9]|\d\d)(?!\d)|(?:opus|sonnet|haiku)-[5-9])", attrs.evolve(CLAUDE, factor=1.4, tools=620)),
+    (r"claude.*(?:opus-4[-.](?:[7-9]|\d\d)(?!\d)|(?:opus|sonnet|haiku|fable|mythos)-[5-9])",
+        attrs.evolve(CLAUDE, factor=1.4, tools=620, images="claude 2576 4784")),
     (r"claude-?(?:instant|[12](?!\d)|v2)|claude-3", attrs.evolve(CLAUDE, tools=310)),
     (r"claude-(?:sonnet|opus)-4(?:-[01])?(?:[-@](?:\d{8}|latest)|$)", attrs.evolve(CLAUDE, tools=310)),
     (r"claude", CLAUDE),
-    (r"gemini", Family(name="Gemini", factor=1.08, base=0, message=0, call=8, tools=10, tool_factor=0.7, images="gemini")),
+    (r"gemini-(?:[3-9]|flash|pro|omni|nano)", attrs.evolve(GEMINI, images="gemini3")),
+    (r"gemini", GEMINI),
     (r"gemma", Family(name="Gemma", factor=1.05, base=4, message=5, tools=50, images="gemini")),
     (r"mistral-small|magistral-small", attrs.evolve(MISTRAL, base=14)),
     (r"mistral-(?:7b|tiny|medium-2312)|mixtral|codestral-(?:22b|2405)|mathstral", attrs.evolve(MISTRAL, tekken=False)),

@@ -1,14 +1,15 @@
 """What pictures, sounds and documents cost, as far as vendors say.
 
-- OpenAI, tiles: https://platform.openai.com/docs/guides/images-vision#calculating-costs (a base, and an amount for each tile of
-  512 pixels after scaling into 2048 x 2048 and the shorter side to 768; ``low`` detail is the base alone), patches: 32 pixels wide,
-  at most 1,536 of them, times a factor.
-- Claude: https://platform.claude.com/docs/en/build-with-claude/vision#calculate-image-costs (pixels / 750, the longer side at
-  most 1,568).
-- Gemini: https://ai.google.dev/gemini-api/docs/tokens#multimodal-tokens (258 up to 384 pixels a side, else 258 for each tile of
-  768; 32 tokens for a second of sound; 258 for a page).
-- Mistral: https://docs.mistral.ai/capabilities/vision/ (a grid of 28 pixels, the longer side at most 1,540, and a token
-  to end each row).
+- OpenAI, tiles: https://developers.openai.com/api/docs/guides/images-vision#calculating-costs (a base, and an amount for each tile
+  of 512 pixels after scaling into 2048 x 2048 and the shorter side to 768; ``low`` detail is the base alone), patches: 32 pixels
+  wide, at most 1,536 of them, times a factor.
+- Claude: https://platform.claude.com/docs/en/build-with-claude/vision#evaluate-image-size (patches of 28 pixels; the longer side at
+  most 1,568 pixels and 1,568 patches, from Claude 4.7 on 2,576 pixels and 4,784 patches).
+- Gemini to 2.5: https://ai.google.dev/gemini-api/docs/tokens#multimodal-tokens (258 up to 384 pixels a side, else 258 for each tile
+  of 768; 32 tokens for a second of sound; 258 for a page). Gemini from 3 on:
+  https://ai.google.dev/gemini-api/docs/media-resolution#token-counts (1,120 for a picture, 560 for a page, unless asked otherwise).
+- Mistral: https://mistralai.github.io/mistral-common/usage/images (patches of 14 pixels, four of them to a token, and a token to
+  end each row). That the longer side is at most 1,540 comes from the published weights' settings, not confirmed by a page.
 
 What is not at hand (a URL, a file's id) is taken for a picture of 1024 x 1024, a minute of sound, three pages.
 """
@@ -21,22 +22,24 @@ from math import ceil, sqrt
 from llmkit.values.messages import Audio, File, Image
 
 UNSEEN = (1024, 1024)
-PAGE_TOKENS = {"gemini": 258, "claude": 2250}
-"""For a page of a PDF; Claude's is between 1,500 and 3,000:
-https://platform.claude.com/docs/en/build-with-claude/pdf-support#estimate-your-costs"""
+PAGE_TOKENS = {"gemini": 258, "gemini3": 560, "claude": 2250}
+"""For a page of a PDF; Claude's is between 1,500 and 3,000: https://platform.claude.com/docs/en/build-with-claude/pdf-support"""
 
 
 def image_tokens(image: Image, rule: str) -> int:
     """The tokens of a picture.
 
-    :param rule: ``tiles BASE TILE``, ``patches FACTOR``, ``grid SIDE LONGEST``, ``claude`` or ``gemini``.
+    :param rule: ``tiles BASE TILE``, ``patches FACTOR``, ``grid SIDE LONGEST``, ``claude LONGEST MOST``, ``gemini`` or ``gemini3``.
     """
     kind, *numbers = rule.split()
     size = (image.data is not None and size_of(image.data)) or UNSEEN
     width, height = max(1, size[0]), max(1, size[1])
     if kind == "claude":
-        shrink = min(1.0, 1568 / max(width, height))
-        return ceil(width * shrink * height * shrink / 750)
+        longest, most = map(int, numbers)
+        shrink = min(1.0, longest / max(width, height))
+        return min(most, ceil(width * shrink / 28) * ceil(height * shrink / 28))
+    if kind == "gemini3":
+        return 1120
     if kind == "gemini":
         return 258 if max(width, height) <= 384 else 258 * ceil(width / 768) * ceil(height / 768)
     if kind == "grid":
@@ -75,13 +78,14 @@ def sound_tokens(audio: Audio) -> int:
 def file_tokens(file: File, rule: str) -> int:
     """The tokens of a document that is no text: by its pages, where a PDF tells them, else 50,000 bytes for a page; vendors that
     read its text alone are taken to find a token in 20 bytes at most."""
-    page = PAGE_TOKENS.get(rule, 1000)
+    kind = rule.split(maxsplit=1)[0]
+    page = PAGE_TOKENS.get(kind, 1000)
     if file.data is None:
         return 3 * page
     pages = file.data.count(b"/Type /Page") + file.data.count(b"/Type/Page")
     pages -= file.data.count(b"/Type /Pages") + file.data.count(b"/Type/Pages")
     tokens = page * max(1, pages or ceil(len(file.data) / 50_000))
-    return tokens if rule in PAGE_TOKENS else min(tokens, ceil(len(file.data) / 20))
+    return tokens if kind in PAGE_TOKENS else min(tokens, ceil(len(file.data) / 20))
 
 
 def size_of(data: bytes) -> tuple[int, int] | None:

@@ -99,3 +99,14 @@ def test_the_data_say_what_the_vendors_pages_do(vendor: str, monkeypatch: pytest
         assert re.fullmatch(r"20\d\d-[01]\d", page.read), name
     for name, day in last_days(vendor):
         assert rows[name]["retires"] == day, name
+
+
+def test_the_demo_s_models_are_known_and_have_not_gone():
+    from llmkit.cli.demo_live import SMALL_MODELS
+
+    for vendor, model in SMALL_MODELS.items():
+        rows, aliases = read(vendor)
+        row = rows.get(aliases.get(model, model))
+        assert row is not None, (vendor, model)
+        assert row.get("retires", "9999") > sources()["read"], (vendor, model)
+        assert row["price"]["input"] < 1_500_000, (vendor, model)

@@ -142,7 +142,7 @@ def test_the_demo_live(program: Program):
     done = program("demo", "--live", key="sk-test-live-0123456789")
 
     assert done.returncode == 0
-    assert re.search(r"^openai +→ openai  gpt-4o-mini", done.stdout, re.MULTILINE)
+    assert re.search(r"^openai +→ openai  gpt-5\.4-nano", done.stdout, re.MULTILINE)
     assert re.search(r"^total +2 +0 ", done.stdout, re.MULTILINE)
 
 

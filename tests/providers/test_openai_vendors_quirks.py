@@ -13,6 +13,7 @@ from llmkit.errors import (
     LLMError,
     ModelNotFoundError,
     OverloadedError,
+    PermissionDeniedError,
     QuotaExceededError,
     Recovery,
     ServerError,
@@ -267,6 +268,21 @@ def test_perplexity_counts_thinking_beside_what_it_writes():
     assert decoded(answer(usage=usage), Perplexity()).usage == Usage(33, 107, 140, reasoning_tokens=100)
     plain = {"prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40}
     assert decoded(answer(usage=plain), Perplexity()).usage == Usage(33, 7, 40)
+
+
+@pytest.mark.parametrize(("error", "expected"), [
+    ({"message": "Sonar is now the Agent API.", "type": "chat_completions_not_available", "code": 403}, ModelNotFoundError),
+    ({"message": "Sonar is now the Agent API.", "code": "agent_api_migration_required"}, ModelNotFoundError),
+    ({"message": "This key may not do that.", "type": "forbidden", "code": 403}, PermissionDeniedError),
+])  # fmt: skip
+def test_perplexity_s_end_of_chats_is_no_fault_of_the_key(error: dict[str, Any], expected: type[LLMError]):
+    """https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview"""
+    found = Perplexity().error(reply({"error": error}, 403))
+    assert type(found) is expected
+    assert found.status == 403
+    assert error["message"] in found.message
+    assert ("27 September 2026" in found.message) is (expected is ModelNotFoundError)
+    assert (found.recovery is Recovery.OTHER_INSTANCE) is (expected is ModelNotFoundError)
 
 
 def test_perplexity_has_neither_tools_nor_free_json():

@@ -194,7 +194,10 @@ def test_whatever_else_a_message_holds_counts():
 @pytest.mark.parametrize(("size", "detail", "model", "tokens"), [
     ((1024, 1024), "high", "gpt-4o", 765), ((2048, 4096), "high", "gpt-4o", 1105), ((4096, 8192), "low", "gpt-4o", 85),
     ((1024, 1024), None, "gpt-4.1-mini", 1659), ((1800, 2400), None, "gpt-4.1-mini", 2353),
-    ((1000, 1000), None, "claude-3-5-sonnet", 1334), ((300, 300), None, "gemini-2.0-flash", 258),
+    ((1000, 1000), None, "claude-3-5-sonnet", 1296), ((300, 300), None, "gemini-2.0-flash", 258),
+    ((1000, 1000), None, "claude-opus-5", 1296), ((3840, 2160), None, "claude-opus-4-8", 4784),
+    ((3840, 2160), None, "claude-haiku-4-5", 1568), ((1920, 1080), None, "claude-sonnet-5-5", 2691),
+    ((300, 300), None, "gemini-3.5-flash", 1120),
 ])  # fmt: skip
 def test_pictures_as_vendors_document_them(size, detail, model: str, tokens: int):
     """OpenAI's own examples (765, 1,105 and 85 tokens; 1,024 and 1,452 patches, times the factor), Anthropic's and Google's."""
