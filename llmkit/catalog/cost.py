@@ -85,7 +85,7 @@ class Pricer:
             elif "cost" in facts:  # a provider may know it
                 from llmkit.values.money import units
 
-                return units(facts["cost"])
+                bill = units(facts["cost"])
             else:
                 bill = self.bill_of(facts["usage"], facts["model"], facts["raw"])
         except Exception:  # what another provider calls usage may be anything

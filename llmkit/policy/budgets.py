@@ -298,9 +298,9 @@ class Budgets:
         return {meter: window_at(budgets[0].window, now)[0] for meter, budgets in self._budgets.items()}
 
     def learn(self, totals: Iterable[Spending], now: float) -> None:
-        """Take over what all processes together have stored."""
-        with self._lock:
-            for meter, scope, start, amount in totals:
+        """Take over what all processes together have stored. Calls need not wait until all of many scopes are done."""
+        for meter, scope, start, amount in totals:
+            with self._lock:
                 account = self._account(meter, scope, now)
                 if account.start == start:
                     account.others = amount - account.written

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from llmkit import Budget, Instance
+from llmkit import Budget, Completion, Instance, Message, Usage
+from llmkit.plugins.registry import REGISTRY
+from llmkit.provider import Provider
 from llmkit.testing import Chunks
-from llmkit.wire.http import HttpReply
+from llmkit.values.messages import Text
+from llmkit.wire.http import HttpReply, HttpRequest
 from tests.support.colours import DONE, FINISH, Colour, chat, data, delta
 
 COUNTS = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
@@ -100,3 +103,24 @@ def test_rubbish_for_usage_fails_no_call(colour: Colour, usage: Any):
     client = colour.scripted(lambda request: reply, [Instance("openai", "gpt-4o-mini", api_key="k")])
     assert client.generate("Hi").cost is None
     assert client.total_usage().cost is None
+
+
+class Teller(Provider):
+    """A provider of somebody's that knows what its calls cost."""
+
+    name = "teller"
+    title = "Teller"
+    base_url = "https://teller.test"
+    needs_key = False
+
+    def encode_chat(self, call: Any, instance: Any) -> HttpRequest:
+        return HttpRequest("POST", self.base_url, {}, b"{}")
+
+    def decode_chat(self, call: Any, reply: HttpReply) -> Completion:
+        return Completion(Message("assistant", (Text("Hi"),)), usage=Usage(1, 2, 3), cost=Decimal("0.25"))
+
+
+def test_a_cost_that_a_provider_gives(colour: Colour, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(REGISTRY._made, "teller", Teller())
+    client = colour.scripted(lambda request: HttpReply(200, {}, b"{}"), [Instance("teller", "m")], budget=Budget(usd=100))
+    assert client.generate("Hi").cost == client.total_usage().cost == client.budgets()[0].used == Decimal("0.25")
