@@ -134,6 +134,7 @@ class AnswerCache:
             self.semantic.reset_lock()
         if self.second is not None:
             self.second.breaker = type(self.second.breaker)()
+            getattr(self.second.store, "reset_after_fork", bool)()
 
 
 def oldest(use: CacheUse) -> float | None:

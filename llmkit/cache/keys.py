@@ -44,9 +44,6 @@ class Keys:
     def of_call(self, call: Call[Any]) -> str | None:
         """The key of a call in hexadecimal digits; None for calls that are not cached, or that no vendor could be sent."""
         question = (call.instance, call.model, call.task, call.fallbacks)
-        begun = self._begun.get(question)
-        if begun is None:
-            begun = self._begin(question, call)
         if type(call) is ChatCall:
             document: Any = (call.messages, call.on_unsupported, None if call.options is NO_OPTIONS else options(call.options))
         elif type(call) is EmbedCall:
@@ -54,6 +51,7 @@ class Keys:
         else:
             return None
         try:
+            begun = self._begun.get(question) or self._begin(question, call)
             data = orjson.dumps(document, plain, SORTED)
         except TypeError:
             return None

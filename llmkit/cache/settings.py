@@ -39,6 +39,8 @@ def ttl(name: str, seconds: Any) -> float:
 def _text(value: Any, attribute: Any, text: Any) -> None:
     if not isinstance(text, str):
         raise ConfigError(f"cache.{attribute.name}: expected text, got {type(text).__name__}")
+    if text != text.encode("utf-8", "replace").decode():
+        raise ConfigError(f"cache.{attribute.name}: expected text that has a form in UTF-8, got {shown(text)}")
 
 
 def _url(value: Any, attribute: Any, url: Any) -> None:

@@ -62,7 +62,7 @@ class AboutModels:
         from llmkit.values.model_requests import ModelRequest, listed
 
         wanted = ModelRequest(
-            capabilities=frozenset(required_capabilities),
+            capabilities=required_capabilities,
             min_context=min_token_limit,
             provider=provider,
             category=category,

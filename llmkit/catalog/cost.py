@@ -30,8 +30,12 @@ STATED: Mapping[str, tuple[tuple[str, ...], int]] = {
 
 
 TIERED = ("anthropic", "azure_openai", "openai")
-USUAL = (None, "auto", "default", "global", "not_available", "standard")
-"""What a vendor says of a call that was served at its usual price."""
+USUAL = (None, "default", "auto", "standard", "global", "not_available")
+"""What a vendor says of a call that was served at its usual price, the commonest first."""
+TIERS = frozenset(("service_tier", "speed", "inference_geo"))
+"""Where among its counts a vendor says how a call was served."""
+COUNTED = ("usage", "usageMetadata")
+"""Where in its JSON a vendor tells what it counted."""
 
 
 class Pricer:
@@ -40,14 +44,18 @@ class Pricer:
     :param catalog: gives the catalogue.
     """
 
-    __slots__ = ("_catalog", "_model", "_prices", "_provider", "_stated")
+    __slots__ = ("_catalog", "_model", "_prices", "_provider", "_simple", "_stated", "_tiered")
 
     def __init__(self, catalog: Callable[[], Catalog], provider: str, model: str) -> None:
         self._catalog = catalog
         self._provider = provider
         self._model = model
         self._stated = STATED.get(provider)
+        self._tiered = provider in TIERED
         self._prices: dict[str | None, Price | None] = {}
+        """By the model that answered."""
+        self._simple: dict[str | None, Callable[[Usage], int | None]] = {}
+        """Those where nothing counts beside the usage and the tier, as functions."""
 
     def __call__(self, answer: Any) -> Decimal | None:
         """An answer's cost in US dollars, exactly; None where it is not known."""
@@ -58,23 +66,64 @@ class Pricer:
 
     def units(self, answer: Any) -> int | None:
         """The same in units of 10^-12 US dollars, for sums."""
-        if self._stated is not None and (stated := stated_units(self._stated, answer.raw)) is not None:
-            return stated
-        usage = billed(answer.raw) if self._provider == "cohere" else answer.usage
-        if usage is None:
-            return None
+        facts = vars(answer)
+        bill = facts["_bill"] if "_bill" in facts else self.bill_of(answer.usage, answer.model, answer.raw)
+        return bill.units() if isinstance(bill, Bill) else bill
+
+    def bill(self, answer: Any) -> int | Bill | None:
+        """What an answer costs, in units, if that can be told at once; else what tells it later. It is written on the answer too:
+        so the books and the answer say the same.
+
+        It lies in the way of every call, and so does not look for a price that nobody has asked for yet: that reads the catalogue.
+        """
+        facts = answer.__dict__
+        bill: int | Bill | None
         try:
-            price = self._prices[answer.model]
-        except KeyError:
-            price = self._price(answer.model)
-        if price is None or (_has_kinds(price) and other_kinds(answer.raw, price)):
+            simple = self._simple.get(facts["model"])
+            if simple is not None and (not self._tiered or facts["raw"].get("service_tier") in USUAL) and "cost" not in facts:
+                bill = simple(facts["usage"])
+            elif "cost" in facts:  # a provider may know it
+                from llmkit.values.money import units
+
+                bill = units(facts["cost"])
+            else:
+                bill = self.bill_of(facts["usage"], facts["model"], facts["raw"])
+        except Exception:  # what another provider calls usage may be anything
+            bill = None
+        facts["_bill"] = bill
+        return bill
+
+    def bill_of(self, usage: Usage | None, model: str | None, raw: Any) -> int | Bill | None:
+        """The same for an answer with this usage, of this model and JSON."""
+        if self._stated is not None and (stated := stated_units(self._stated, raw)) is not None:
+            return stated
+        if self._provider == "cohere":
+            usage = billed(raw)
+        if usage is None or (self._tiered and other_tier(raw)):
             return None
-        if self._provider in TIERED and other_tier(answer.raw):
+        return self.listed(usage, model, raw) if model in self._prices else Bill(self, usage, model, raw)
+
+    def listed(self, usage: Usage, model: str | None, raw: Any) -> int | None:
+        """What an answer costs at its model's list price, in units; None where that is not known."""
+        price = self._prices[model] if model in self._prices else self._look_up(model)
+        if price is None or (_has_kinds(price) and other_kinds(raw, price)):
             return None
         units = price.units(usage)
         if units is not None and self._provider == "anthropic" and usage.cache_write_tokens:
-            units += long_writes(answer.raw, price.at(usage.prompt_tokens))
+            units += long_writes(raw, price.at(usage.prompt_tokens))
         return units
+
+    def _look_up(self, model: str | None) -> Price | None:
+        price = self.price(model)
+        if len(self._prices) > 100:
+            self._prices, self._simple = {}, {}
+        self._prices[model] = price
+        if price is None or price.besides is not None:
+            why = "is not known" if price is None else f"depends on more than tokens ({price.besides})"
+            self._catalog().tell(f"the price of {self._provider}/{model or self._model} {why}: its calls have no cost")
+        elif self._stated is None and self._provider not in ("anthropic", "cohere") and not _has_kinds(price):
+            self._simple[model] = price.units
+        return price
 
     def price(self, model: str | None = None) -> Price | None:
         """The price that counts for an answer of ``model``: its own, or else that of the model that was asked for.
@@ -87,15 +136,21 @@ class Pricer:
             return found
         return price_of(self._provider, self._model)
 
-    def _price(self, model: str | None) -> Price | None:
-        price = self.price(model)
-        if len(self._prices) > 100:
-            self._prices.clear()
-        self._prices[model] = price
-        if price is None or price.besides is not None:
-            why = "is not known" if price is None else f"depends on more than tokens ({price.besides})"
-            self._catalog().tell(f"the price of {self._provider}/{model or self._model} {why}: its calls have no cost")
-        return price
+
+class Bill:
+    """What the cost of an answer depends on, until somebody asks for it."""
+
+    __slots__ = ("_counted", "_model", "_pricer", "_usage")
+
+    def __init__(self, pricer: Pricer, usage: Usage, model: str | None, raw: Any) -> None:
+        self._pricer = pricer
+        self._usage = usage
+        self._model = model
+        self._counted = {name: raw[name] for name in COUNTED if name in raw} if isinstance(raw, Mapping) else None
+
+    def units(self) -> int | None:
+        """The cost in units of 10^-12 US dollars; None where it is not known."""
+        return self._pricer.listed(self._usage, self._model, self._counted)
 
 
 def stated_units(where: tuple[tuple[str, ...], int], raw: Any) -> int | None:
@@ -121,13 +176,14 @@ def other_tier(raw: Any) -> bool:
 
     https://platform.openai.com/docs/guides/priority-processing, https://platform.claude.com/docs/en/about-claude/pricing
     """
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):  # which JSON's objects are, and which is told at a fifth of the cost of a Mapping
         return False
+    if (word := raw.get("service_tier")) not in USUAL and isinstance(word, str):
+        return True
     usage = raw.get("usage")
-    said = [raw.get("service_tier")]
-    if isinstance(usage, Mapping):
-        said += [usage.get("service_tier"), usage.get("speed"), usage.get("inference_geo")]
-    return any(isinstance(word, str) and word not in USUAL for word in said)
+    if not isinstance(usage, dict) or TIERS.isdisjoint(usage):
+        return False
+    return any(isinstance(usage[name], str) and usage[name] not in USUAL for name in TIERS & usage.keys())
 
 
 def billed(raw: Any) -> Usage | None:

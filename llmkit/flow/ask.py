@@ -89,10 +89,11 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
         kit.hooks.attempt(call=call, attempt=attempt)
     if isinstance(answer, Answer):
         stamp(answer, route, trail, now, reply.headers)
+        bill = route.pricer.bill(answer)
         keep_raw(answer, reply.body)
         if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)
-        kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds)
+        kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds, bill)
     return answer
 
 

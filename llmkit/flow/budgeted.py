@@ -53,23 +53,23 @@ def budgeted(kit: Kit, budgets: Budgets, call: Call[Any], attempt: Try) -> tuple
         if isinstance(call, ChatCall) and call.stream:
             answer.hold = hold
         else:
-            settled(kit, budgets, hold, lease, answer.usage, whole=True)
+            settled(kit, budgets, hold, answer.usage, lease.route.pricer.units(answer) if budgets.money else None, whole=True)
         return answer
 
     return call, within
 
 
-def settled(kit: Kit, budgets: Budgets, hold: Hold, lease: Lease, usage: Usage | None, *, whole: bool) -> None:
-    """Book what a call has used; where the vendor told nothing that can be believed, the estimate stands."""
-    instance = lease.route.instance
+def settled(kit: Kit, budgets: Budgets, hold: Hold, usage: Usage | None, cost: int | None, *, whole: bool) -> None:
+    """Book what a call has used; where the vendor told nothing that can be believed, the estimate stands.
+
+    :param cost: what the books say that it cost, in 10^-12 US dollars.
+    """
     counts = None if usage is None else kit.ledger.counts(usage)
-    if usage is None or counts is None:
-        budgets.settle(hold, None, None)
+    if counts is None:
+        budgets.settle(hold, None, cost)
         return
     prompt, completion = counts[:2]
-    tokens = max(counts[2], prompt + completion)
-    cost = kit.ledger.cost(instance.provider, instance.model, usage) if budgets.money else None
-    budgets.settle(hold, tokens, cost, completion if whole else None)
+    budgets.settle(hold, max(counts[2], prompt + completion), cost, completion if whole else None)
 
 
 def _reserve(kit: Kit, budgets: Budgets, call: Call[Any], lease: Lease) -> Hold:

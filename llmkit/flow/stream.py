@@ -23,7 +23,7 @@ from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Attempt, Completion
-from llmkit.values.events import CONTENT_EVENTS, Event, UsageReported
+from llmkit.values.events import CONTENT_EVENTS, Event, RawEvent, StreamStarted, UsageReported
 from llmkit.values.instances import DEFAULT_TIMEOUTS
 from llmkit.values.usage import Usage
 from llmkit.wire.body import MOST_BODY
@@ -295,16 +295,32 @@ def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: 
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=attempt)
     booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
+    bill = _bill(stream, usage)
     if ended:
-        kit.ledger.answered(*booked, attempt.seconds)
+        kit.ledger.answered(*booked, attempt.seconds, bill)
     else:
-        kit.ledger.interrupted(*booked, failure, attempt.seconds)
+        kit.ledger.interrupted(*booked, failure, attempt.seconds, bill)
     if stream.hold is not None and kit.budgets is not None:
         from llmkit.flow.budgeted import settled
 
-        settled(kit, kit.budgets, stream.hold, lease, usage, whole=ended)
+        cost = bill if bill is None or isinstance(bill, int) else bill.units()
+        settled(kit, kit.budgets, stream.hold, usage, cost, whole=ended)
     if ended and kit.hooks.answer:
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
+
+
+def _bill(stream: OpenStream, usage: Usage | None) -> Any:
+    """What a stream costs, as its folded completion will say."""
+    model = raw = None
+    for event in stream.events:
+        if type(event) is StreamStarted:
+            model = event.model or model
+        elif type(event) is RawEvent:
+            raw = event.data
+    try:
+        return stream.lease.route.pricer.bill_of(usage, model, raw)
+    except PROVIDERS_OWN:  # what another provider calls usage may be anything
+        return None
 
 
 def interrupted(kit: Kit, stream: OpenStream, failure: LLMError) -> StreamInterrupted:

@@ -44,6 +44,13 @@ class Price(Protocol):
         """The price of ``usage`` in 10^-12 US dollars; None where it is not known."""
 
 
+class Bill(Protocol):
+    """What the cost of one answer depends on."""
+
+    def units(self) -> int | None:
+        """The cost in 10^-12 US dollars; None where it is not known."""
+
+
 PriceOf = Callable[[str, str], "Price | None"]
 """From provider and model to the price, or None where it is not known."""
 
@@ -66,7 +73,7 @@ class Row:
         self.provider = provider
         self.model = model
         self.price: Price | None = None
-        self.later: list[tuple[int, int, Usage]] | None = []
+        self.later: list[tuple[int, int, Usage | Bill]] | None = []
         """What waits for the price to be looked up, which happens when the books are read, not in the way of the first calls; None
         afterwards."""
         self.counts = list(ZEROS)
@@ -122,13 +129,14 @@ class Ledger:
         tags: tuple[str, ...],
         usage: Usage | None,
         seconds: float | None = None,
-        cost: int | None = ASK,
+        cost: int | Bill | None = ASK,
     ) -> None:
         """Book a whole answer.
 
         :param key: the label of the key it was got with.
         :param seconds: how long the try took, where that is known.
-        :param cost: in 10^-12 US dollars, where somebody knows better than the price list; None where it is known that nobody does.
+        :param cost: in 10^-12 US dollars, or what will tell it, where somebody knows better than the price list; None where it is
+            known that nobody does.
         """
         row = self._rows.get((instance, key, task, tags)) or self._row(instance, key, task, tags)
         counts = row.counts
@@ -140,8 +148,10 @@ class Ledger:
             except (TypeError, AttributeError):
                 believed = False
             if not believed:
-                usage = None
+                usage = cost = None
                 self._rubbish(row)
+        if cost.__class__ is not int and cost is not None and row.later is None:
+            cost = units_of(cost, None)  # type: ignore[arg-type]
         with self._lock:
             counts[CALLS] += 1
             if seconds is not None:
@@ -157,17 +167,10 @@ class Ledger:
                     counts[REASONING] += reasoning
                 if usage.estimated:
                     counts[ESTIMATED] += 1
-            if cost == ASK:
-                if usage is None:
-                    cost = None
-                elif row.later is not None:
-                    row.later.append((COST, UNPRICED, usage))
-                else:
-                    cost = None if row.price is None else row.price.units(usage)
-            if cost is None:
-                counts[UNPRICED] += 1
-            elif cost != ASK:
+            if cost.__class__ is int and cost != ASK:
                 counts[COST] += cost
+            else:
+                self._money(row, COST, UNPRICED, usage if cost == ASK else cost)
         if row.later is not None and len(row.later) >= MOST_LATER:
             self._price_row(row)
 
@@ -180,14 +183,17 @@ class Ledger:
         usage: Usage | None,
         error: LLMError | None,
         seconds: float | None = None,
-        cost: int | None = ASK,
+        cost: int | Bill | None = ASK,
     ) -> None:
         """Book a stream that broke (``error``) or that its reader left; ``usage`` is what the vendor had told of it by then."""
         row = self._rows.get((instance, key, task, tags)) or self._row(instance, key, task, tags)
         counts = row.counts
         tokens = None if usage is None else tokens_of(usage)
         if usage is not None and tokens is None:
+            usage = cost = None
             self._rubbish(row)
+        if cost.__class__ is not int and cost is not None and row.later is None:
+            cost = units_of(cost, None)  # type: ignore[arg-type]
         with self._lock:
             counts[INTERRUPTED] += 1
             if error is None:
@@ -197,27 +203,27 @@ class Ledger:
                 self._error(row, error, seconds)
             for position, count in enumerate(tokens or (), PARTIAL):
                 counts[position] += count
-            if cost != ASK:
-                _add(row, PARTIAL_COST, PARTIAL_UNPRICED, cost)
-            elif usage is None or tokens is None:
-                counts[PARTIAL_UNPRICED] += 1
-            else:
-                self._money(row, PARTIAL_COST, PARTIAL_UNPRICED, usage)
+            self._money(row, PARTIAL_COST, PARTIAL_UNPRICED, usage if cost == ASK else cost)
 
-    def _money(self, row: Row, costs: int, unpriced: int, usage: Usage) -> None:
-        """Add what a usage costs, or put it by until the price is looked up."""
-        if row.later is not None:
-            row.later.append((costs, unpriced, usage))
+    def _money(self, row: Row, costs: int, unpriced: int, what: Usage | Bill | int | None) -> None:
+        """Add what something costs, or put it by until the price is looked up."""
+        if what is None or isinstance(what, int):
+            _add(row, costs, unpriced, what)
+        elif row.later is not None:
+            row.later.append((costs, unpriced, what))
         else:
-            _add(row, costs, unpriced, None if row.price is None else row.price.units(usage))
+            _add(row, costs, unpriced, units_of(what, row.price))
 
     def _price_row(self, row: Row) -> None:
-        """Look up a row's price, and add what has waited for it."""
+        """Look up a row's price, and add what has waited for it. What a bill comes to is asked for while no lock is held."""
         price = self._price(row.provider, row.model)
-        with self._lock:
-            waiting, row.later, row.price = row.later, None, price
-            for costs, unpriced, usage in waiting or ():
-                self._money(row, costs, unpriced, usage)
+        while (later := row.later) is not None:
+            found = [(costs, unpriced, units_of(what, price)) for costs, unpriced, what in list(later)]
+            with self._lock:
+                if row.later is later and len(later) == len(found):  # else another thread has added to it, or was quicker
+                    row.later, row.price = None, price
+                    for costs, unpriced, units in found:
+                        _add(row, costs, unpriced, units)
 
     def failed(
         self,
@@ -360,6 +366,17 @@ def _add(row: Row, costs: int, unpriced: int, units: int | None) -> None:
         row.counts[unpriced] += 1
     else:
         row.counts[costs] += units
+
+
+def units_of(what: Usage | Bill, price: Price | None) -> int | None:
+    """What a usage costs at a price, or a bill comes to; that may rest on prices from plugins, and no call fails for them."""
+    if isinstance(what, Usage):
+        return None if price is None else price.units(what)
+    try:
+        return what.units()
+    except Exception as problem:
+        LOG.warning("the cost of a call: %s", type(problem).__name__)
+    return None
 
 
 _tokens = operator.attrgetter(*COUNTS[WHOLE:PARTIAL])

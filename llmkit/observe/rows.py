@@ -75,9 +75,9 @@ def dimensions(by: By) -> tuple[str, ...]:
 
     :raises InvalidRequestError: if there is no such thing.
     """
-    names = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    names = () if by is None else tuple(by) if isinstance(by, Iterable) and not isinstance(by, str) else (by,)
     for name in names:
-        if name not in DIMENSIONS:
+        if not isinstance(name, str) or name not in DIMENSIONS:
             near = did_you_mean(name, DIMENSIONS) if isinstance(name, str) else ""
             raise InvalidRequestError(f"by: expected {', '.join(DIMENSIONS)} or None, got {shown(name)}{near}")
     return names

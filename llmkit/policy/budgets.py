@@ -90,6 +90,8 @@ class Budgets:
         self._accounts: dict[tuple[str, str], _Account] = {}
         self._late: dict[tuple[str, str, int], int] = {}
         """Spent in windows that are over, and not stored yet."""
+        self._none_ends_before = 0
+        """Unix time before which no account's window is over, as far as is known."""
         self._typical: dict[str | None, float] = {}
         self._blind: set[tuple[str, str]] = set()
         self.stored = False
@@ -206,6 +208,7 @@ class Budgets:
         if account is not None and account.start <= now < account.end:
             return account
         start, end = window_at(self._budgets[meter][0].window, now)
+        self._none_ends_before = min(self._none_ends_before, end)
         if account is None:
             if len(self._accounts) >= MANY:
                 self._forget(now)
@@ -224,11 +227,14 @@ class Budgets:
             self._late[meter, scope, account.start] = self._late.get((meter, scope, account.start), 0) + left
 
     def _forget(self, now: float) -> None:
+        if now < self._none_ends_before:  # or each new scope of a busy day would look through all the others
+            return
         for place, account in list(self._accounts.items()):
             if account.end <= now:
                 self._put_by(*place, account)
                 account.start = -1  # what is still held is settled late
                 del self._accounts[place]
+        self._none_ends_before = min([account.end for account in self._accounts.values()], default=0)
 
     def _say_blind(self, budget: Budget, model: str, blind: list[str]) -> None:
         if (budget.name, model) not in self._blind:
@@ -292,9 +298,9 @@ class Budgets:
         return {meter: window_at(budgets[0].window, now)[0] for meter, budgets in self._budgets.items()}
 
     def learn(self, totals: Iterable[Spending], now: float) -> None:
-        """Take over what all processes together have stored."""
-        with self._lock:
-            for meter, scope, start, amount in totals:
+        """Take over what all processes together have stored. Calls need not wait until all of many scopes are done."""
+        for meter, scope, start, amount in totals:
+            with self._lock:
                 account = self._account(meter, scope, now)
                 if account.start == start:
                     account.others = amount - account.written

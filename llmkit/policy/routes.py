@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from llmkit.policy.limits import Limiter, Taken
     from llmkit.runtime import Waiter
     from llmkit.values.calls import Call
-    from llmkit.values.completion import Pricer
 
 ANY_MODEL = "*"
 """The model of an instance that serves whichever model a call names."""
@@ -38,7 +37,7 @@ class Route:
         keys: KeyPool,
         name: str,
         enabled: bool = True,
-        pricer: Pricer | None = None,
+        pricer: Any = None,
         on_demand: bool = False,
     ) -> None:
         self.instance = instance
@@ -48,7 +47,7 @@ class Route:
         self.position = 0
         self.enabled = enabled
         self.pricer = pricer
-        """Finds what its answers cost, when somebody asks."""
+        """Finds what its answers cost: a :class:`~llmkit.catalog.cost.Pricer`."""
         self.on_demand = on_demand
         """Made for a call that named its model; serves no call that names none."""
         self.breaker: Breaker = CLOSED

@@ -111,10 +111,10 @@ def shorten_results(draft: Draft, budget: Budget) -> Draft:
     """Shorten tool results of more than :data:`LONG_RESULT` characters, the oldest first and the last unit's not at all."""
     last = (units(draft.messages) or [()])[-1]
     for position, message in enumerate(draft.messages):
-        if budget.over(draft) <= 0:
-            break
         long = [part for part in message.content if type(part) is ToolResult and _long(part)]
         if long and position not in last and message.role != "system":
+            if budget.over(draft) <= 0:  # asked only here, since it goes through the whole conversation
+                break
             content = [_short_result(part) if type(part) is ToolResult and _long(part) else part for part in message.content]
             said = f"the middle of {len(long)} tool result(s) in {_named(draft, position)}"
             draft = draft.replaced(position, attrs.evolve(message, content=content), said)

@@ -13,6 +13,8 @@ from llmkit.wire.redact import describe
 
 TIMEOUT = 0.08
 """Seconds for making a connection, and for each operation."""
+LONGEST = 10**15
+"""Milliseconds, 30,000 years: Redis refuses times that are too long for it (https://redis.io/docs/latest/commands/set/)."""
 MARGIN = 4096
 """Bytes of an entry beside its answer."""
 UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
@@ -76,7 +78,7 @@ class RedisCache:
 
     def set(self, key: str, entry: bytes, seconds: float | None) -> None:
         """See :meth:`llmkit.cache.store.Cache.set`."""
-        if self._redis.set(key, entry, px=None if seconds is None else max(1, int(seconds * 1000))) is not True:
+        if self._redis.set(key, entry, px=None if seconds is None else max(1, int(min(seconds * 1000, LONGEST)))) is not True:
             raise ValueError("no answer to SET")
 
     def delete(self, key: str) -> None:

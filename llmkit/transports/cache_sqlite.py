@@ -7,11 +7,12 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 
 from llmkit.errors import ConfigError
 
-BUSY = 0.08
-"""Seconds to wait for another process's lock on the file."""
+BUSY = 0.04
+"""Seconds to wait for other threads, and again for another process's lock on the file."""
 MOST_ENTRIES = 100_000
 """Entries in the file; beyond them, those that expire soonest go."""
 SWEEP = 200
@@ -43,15 +44,14 @@ class SqliteCache:
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`llmkit.cache.store.Cache.get`."""
-        with self._lock:
-            row = self._open().execute("SELECT entry FROM llmkit_cache WHERE key = ? AND until > ?", (key, time.time())).fetchone()
+        with self._opened() as database:
+            row = database.execute("SELECT entry FROM llmkit_cache WHERE key = ? AND until > ?", (key, time.time())).fetchone()
         return None if row is None else row[0]
 
     def set(self, key: str, entry: bytes, seconds: float | None) -> None:
         """See :meth:`llmkit.cache.store.Cache.set`."""
         until = FOREVER if seconds is None else time.time() + seconds
-        with self._lock:
-            database = self._open()
+        with self._opened() as database:
             database.execute("INSERT OR REPLACE INTO llmkit_cache VALUES (?, ?, ?)", (key, entry, until))
             self._writes += 1
             if self._writes % SWEEP == 1:
@@ -59,19 +59,19 @@ class SqliteCache:
 
     def delete(self, key: str) -> None:
         """See :meth:`llmkit.cache.store.Cache.delete`."""
-        with self._lock:
-            self._open().execute("DELETE FROM llmkit_cache WHERE key = ?", (key,))
+        with self._opened() as database:
+            database.execute("DELETE FROM llmkit_cache WHERE key = ?", (key,))
 
     def clear(self, prefix: str) -> None:
         """See :meth:`llmkit.cache.store.Cache.clear`."""
-        with self._lock:
-            self._open().execute("DELETE FROM llmkit_cache WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        with self._opened() as database:
+            database.execute("DELETE FROM llmkit_cache WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
 
     def lock(self, key: str, token: str, seconds: float) -> bool:
         """See :class:`llmkit.cache.store.Cache`."""
         now = time.time()
-        with self._lock:
-            done = self._open().execute(
+        with self._opened() as database:
+            done = database.execute(
                 "INSERT INTO llmkit_locks VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET token = excluded.token, "
                 "until = excluded.until WHERE llmkit_locks.until < ?",
                 (key, token, now + seconds, now),
@@ -80,8 +80,8 @@ class SqliteCache:
 
     def unlock(self, key: str, token: str) -> None:
         """See :class:`llmkit.cache.store.Cache`."""
-        with self._lock:
-            self._open().execute("DELETE FROM llmkit_locks WHERE key = ? AND token = ?", (key, token))
+        with self._opened() as database:
+            database.execute("DELETE FROM llmkit_locks WHERE key = ? AND token = ?", (key, token))
 
     def close(self) -> None:
         """See :meth:`llmkit.cache.store.Cache.close`."""
@@ -93,6 +93,22 @@ class SqliteCache:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self.close()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: a lock that nobody holds."""
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for one thread at a time. Threads do not queue for long: where another process keeps the file, each of
+        them would wait for those before it."""
+        lock = self._lock
+        if not lock.acquire(timeout=BUSY):
+            raise TimeoutError("other threads keep the file busy")
+        try:
+            yield self._open()
+        finally:
+            lock.release()
 
     def _open(self) -> sqlite3.Connection:
         """The connection of this process: one that was open before a fork belongs to the parent."""

@@ -7,6 +7,7 @@ at the multiples of *n* since 1970.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -20,12 +21,14 @@ PER = ("client", "task", "tag", "key", "instance")
 WINDOWS = ("hour", "day", "month")
 MODES = ("hard", "warn", "degrade")
 FOREVER = 2**62
+LONGEST = 10**10
+"""Seconds, some 300 years: the end of a longer window is no date any more."""
 
 
 def _only(names: Any) -> tuple[str, ...] | None:
     if names is None:
         return None
-    listed = (names,) if isinstance(names, str) else tuple(names)
+    listed = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
     if not listed or not all(isinstance(name, str) and name for name in listed):
         raise ConfigError(f"Budget.only: expected a name, or a list of at least one, got {shown(names)}")
     return listed
@@ -68,10 +71,14 @@ class Budget(Value):
         if (self.usd is None) == (self.tokens is None):
             raise ConfigError("Budget: expected exactly one of usd and tokens")
         object.__setattr__(self, "limit", self._limit())
-        if not (self.window is None or self.window in WINDOWS or _whole(self.window)):
+        if not (self.window is None or self.window in WINDOWS or (_whole(self.window) and int(self.window) <= LONGEST)):
             raise ConfigError(f"Budget.window: expected {', '.join(WINDOWS)}, whole seconds or None, got {shown(self.window)}")
         if (self.mode == "degrade") != (self.model is not None):
             raise ConfigError("Budget.model: expected with mode 'degrade', and with no other")
+        if self.model is not None and (not isinstance(self.model, str) or not self.model):
+            raise ConfigError(f"Budget.model: expected a model's name, got {shown(self.model)}")
+        if not isinstance(self.name, str):
+            raise ConfigError(f"Budget.name: expected text, got {shown(self.name)}")
         if self.mode == "degrade" and self.per in ("key", "instance"):
             raise ConfigError("Budget.mode: 'degrade' chooses a model while no key or instance is known: per client, task or tag")
         if self.only is not None and self.per == "client":

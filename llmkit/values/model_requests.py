@@ -101,7 +101,7 @@ def one_of(name: str, value: object, valid: Sequence[str] | Mapping[str, object]
 def _words(words: Any) -> frozenset[str]:
     given = [words] if isinstance(words, str) else list(words) if isinstance(words, Iterable) else [words]
     for word in given:
-        one_of("capabilities", word, CAPABILITIES)
+        one_of("capabilities", "None" if word is None else word, CAPABILITIES)
     return frozenset(given)
 
 

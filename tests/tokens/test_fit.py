@@ -262,3 +262,12 @@ def test_what_fits():
     check_fits(TokenCount(127_999, True, ""), "gpt-4o", context_window=128_000)
     check_fits(TokenCount(140_000, False, "estimate"), "gpt-4o", context_window=128_000, margin=0.1)
     check_fits(TokenCount(10**9, True, ""), "gpt-4o", context_window=None, max_tokens=5, output_limit=5)
+
+
+def test_a_long_conversation_takes_no_time_for_each_pair_of_its_messages():
+    """Looking for tool results measured the whole conversation once for each message: 3 s of CPU for 4,000 of them."""
+    messages = [Message.user("hello " * 50), Message.assistant("yes")] * 2000
+    optimize_prompt(messages[:200], "gpt-4o", 1000)
+    started = time.process_time()
+    assert optimize_prompt(messages, "gpt-4o", 1000).after <= 1000
+    assert time.process_time() - started < 1.5
