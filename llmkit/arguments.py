@@ -272,7 +272,7 @@ def whole(name: str, number: Any) -> int:
 
     :raises ConfigError: if it is not.
     """
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < 2**63:
         raise ConfigError(f"{name}: expected a whole number of at least 1, got {shown(number)}")
     return number
 

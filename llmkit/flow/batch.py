@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -20,10 +20,12 @@ async def batch(
     """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
     for it, so memory does not grow with their number. Closing it calls off what still runs.
 
-    :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1.
+    :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1, or ``items`` is no list of requests.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise InvalidRequestError(f"concurrency: expected a whole number of at least 1, got {shown(concurrency)}")
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+        raise InvalidRequestError(f"requests: expected a list or another iterable of requests, got {shown(items)}")
 
     async def work(item: T) -> Any:
         try:

@@ -49,8 +49,15 @@ def hedging(
         pair = _Pair(kit, trail, attempt, account, kit.runtime.group(), [lease])
         try:
             number, answer = await pair.first(delay)
-        finally:
+        except BaseException:
             await pair.close(too_late)
+            raise
+        try:
+            await pair.close(too_late)
+        except BaseException:  # cancelled while the other is called off: nobody gets this answer either
+            if too_late is not None:
+                await too_late(kit, answer)
+            raise
         now = kit.runtime.now()
         for tried in pair.leases[: number + 1]:  # the first has taken at least so long where the second was quicker
             account.times(tried.route, streamed).observe(now - tried.started)
@@ -142,12 +149,18 @@ class _Pair:
     async def close(self, too_late: Callable[[Kit, Any], Awaitable[None]] | None) -> None:
         """Call off what still runs; what ended in the meantime is booked."""
         try:
-            for number, answer in await self.group.aclose():
-                if isinstance(answer, LLMError):
-                    failed_beside(self.kit, self.trail, self.leases[number], answer)
-                elif too_late is not None:
-                    await too_late(self.kit, answer)
+            await self._end(too_late)
+        except BaseException:  # cancelled meanwhile: what was called off may have brought something all the same
+            await self._end(too_late)
+            raise
         finally:
             for lease in self.leases:
                 if lease not in self.begun:  # called off before it ran at all
                     called_off(self.kit, self.trail, lease)
+
+    async def _end(self, too_late: Callable[[Kit, Any], Awaitable[None]] | None) -> None:
+        for number, answer in await self.group.aclose():
+            if isinstance(answer, LLMError):
+                failed_beside(self.kit, self.trail, self.leases[number], answer)
+            elif too_late is not None:
+                await too_late(self.kit, answer)

@@ -32,7 +32,7 @@ async def enqueue(kit: Kit, call: ChatCall, step: Queue, error: LLMError | None 
     :raises InvalidRequestError: if the call holds something that has no JSON form, or ``key`` is another call's.
     :raises StorageError: if it cannot be stored.
     """
-    if key is not None and (not isinstance(key, str) or not key):
+    if key is not None and (not isinstance(key, str) or not key or not _is_text(key)):
         raise InvalidRequestError(f"key: expected a non-empty string, got {shown(key)}")
     now = kit.runtime.time()
     number = call.retries if isinstance(call.retries, int) else None  # a policy is code, and stays here
@@ -77,6 +77,8 @@ async def drain(
     :raises StorageError: if the queue cannot be read. Answers that came are stored, as far as the queue can be written.
     """
     _check_whole("concurrency", concurrency)
+    if progress is not None and not callable(progress):
+        raise InvalidRequestError(f"progress: expected a function, got {shown(progress)}")
     if limit is not None:
         _check_whole("limit", limit)
     dry = False
@@ -149,7 +151,13 @@ async def _asked(kit: Kit, prepare: Callable[[ChatCall], ChatCall], ticket: Tick
     now = kit.runtime.time()
     if answer is not None:
         completion = answer
-        return await _written(kit, attrs.evolve(ticket, completion=completion), lambda store: store.finish(ticket, completion, now))
+        known = attrs.evolve(ticket, completion=completion)
+        try:
+            return await _written(kit, known, lambda store: store.finish(ticket, completion, now))
+        except InvalidRequestError as error:  # a vendor's plugin put something into it that has no JSON form
+            failure = error
+        stored = await _written(kit, known, lambda store: store.fail(ticket, failure, now, None))
+        return attrs.evolve(stored, completion=completion)
     again = _again(ticket, failure, now)
     return await _written(kit, ticket, lambda store: store.fail(ticket, failure, now, again))
 
@@ -193,7 +201,8 @@ async def ticket(kit: Kit, id: str) -> Ticket:
 
     :raises InvalidRequestError: if there is none of that id.
     """
-    found: Ticket | None = await with_store(kit, lambda store: store.get(id)) if isinstance(id, str) else None
+    known = isinstance(id, str) and _is_text(id)
+    found: Ticket | None = await with_store(kit, lambda store: store.get(id)) if known else None
     if found is None:
         raise InvalidRequestError(f"id: there is no ticket {shown(id)}")
     return found
@@ -216,7 +225,7 @@ async def purge(kit: Kit, older_than: float, statuses: Iterable[str]) -> int:
     """
     if isinstance(older_than, bool) or not isinstance(older_than, (int, float)) or not 0 <= older_than < 1e12:
         raise InvalidRequestError(f"older_than: expected a number of seconds of at least 0, got {shown(older_than)}")
-    if isinstance(statuses, str):
+    if isinstance(statuses, str) or not isinstance(statuses, Iterable):
         raise InvalidRequestError(f"statuses: expected a list, got {shown(statuses)}")
     wanted = [_status(word) for word in statuses]
     before = kit.runtime.time() - older_than
@@ -226,6 +235,11 @@ async def purge(kit: Kit, older_than: float, statuses: Iterable[str]) -> int:
 def _check_whole(name: str, number: object) -> None:
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < 2**63:
         raise InvalidRequestError(f"{name}: expected a whole number of at least 1, got {shown(number)}")
+
+
+def _is_text(word: str) -> bool:
+    """Whether it can be written as UTF-8; half of a surrogate pair cannot."""
+    return word.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 def _status(word: str) -> TicketStatus:

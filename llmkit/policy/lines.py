@@ -86,7 +86,7 @@ class Lines:
                 parked = line[0][2]
                 if not parked.gone:
                     dead = parked.tried.dead
-                    if any([dead >= found for found in vain]):
+                    if vain and any([dead >= found for found in vain]):
                         passed.append(heappop(line))
                         continue
                     lease = self._lease(plan, parked.call, parked.tried, now, parked.tokens)

@@ -44,9 +44,11 @@ class Claims:
         with self._changed:
             self._held.add(claim)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._beat, name="llmkit-queue", daemon=True)
-                self._thread.start()
-                atexit.register(self._leave)
+                thread = threading.Thread(target=self._beat, name="llmkit-queue", daemon=True)
+                with suppress(RuntimeError):  # there can be no more threads now; the next claim tries again
+                    thread.start()
+                    self._thread = thread
+                    atexit.register(self._leave)
 
     def drop(self, claim: str | None) -> None:
         """Prolong ``claim`` no more."""

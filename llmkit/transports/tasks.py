@@ -78,6 +78,7 @@ class Group:
         self._done: deque[asyncio.Task[Any]] = deque()
         self._waiting: asyncio.Future[None] | None = None
         self._begun = 0
+        self._closing = False
 
     def start(self, tag: Any, work: Coroutine[Any, Any, Any]) -> None:
         """See :meth:`llmkit.runtime.Group.start`."""
@@ -120,10 +121,12 @@ class Group:
 
     async def aclose(self) -> list[tuple[Any, Any]]:
         """See :meth:`llmkit.runtime.Group.aclose`."""
+        if not self._closing:  # else it was interrupted, and whoever calls again wants to see the end
+            self._closing = True
+            for task in self._running:
+                task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
         running, self._running = self._running, {}
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
         self._done.clear()
         return [(tag, task.result()) for task, tag in running.items() if not task.cancelled() and task.exception() is None]

@@ -26,7 +26,7 @@ from typing import Any
 
 import attrs
 
-from llmkit.errors import InvalidRequestError, LLMError, StorageError
+from llmkit.errors import InvalidRequestError, InvalidResponseError, LLMError, StorageError
 from llmkit.transports.claims import Claims
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
@@ -61,6 +61,14 @@ INDEXES = (
     "CREATE INDEX tickets_by_status ON tickets (status, number)",
     "CREATE INDEX tickets_by_claim ON tickets (claim) WHERE claim IS NOT NULL",
 )
+KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("created", "changed", "not_before"), (int, float)),
+    **dict.fromkeys(("attempts", "max_attempts"), int),
+    **dict.fromkeys(("id", "why"), str),
+    **dict.fromkeys(("key", "claim"), (str, type(None))),
+}
+"""What a ticket has as it is stored; SQLite itself keeps anything in any column."""
+SELECT = f"SELECT number, status, maybe_sent_before, call, completion, error, {', '.join(KINDS)} FROM tickets"  # noqa: S608
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
@@ -130,7 +138,7 @@ class SqliteTickets:
                 if connection is not None:
                     connection.execute("COMMIT")
                 whole = True
-            except (sqlite3.Error, OSError) as problem:
+            except (sqlite3.Error, OSError, ValueError, OverflowError) as problem:  # what is no text, or no number, for SQLite too
                 said = self._words(problem)
             finally:
                 if not (whole and (self._waiting or self._claims)):
@@ -208,7 +216,7 @@ class SqliteTickets:
         known = None
         with self._transaction("store a ticket", make=True) as connection:
             assert connection is not None
-            query = "SELECT * FROM tickets WHERE id = ? OR key = ?"  # no key equals none
+            query = f"{SELECT} WHERE id = ? OR key = ?"  # no key equals none
             known = connection.execute(query, (ticket.id, ticket.key)).fetchone()
             if known is None:
                 connection.execute(
@@ -242,10 +250,10 @@ class SqliteTickets:
                 )
                 row = (
                     connection.execute(
-                        "SELECT * FROM tickets WHERE status = 'running' AND lease <= ? ORDER BY number LIMIT 1", (now,)
+                        f"{SELECT} WHERE status = 'running' AND lease <= ? ORDER BY number LIMIT 1", (now,)
                     ).fetchone()
                     or connection.execute(
-                        "SELECT * FROM tickets WHERE status = 'queued' AND not_before <= ? ORDER BY number LIMIT 1", (now,)
+                        f"{SELECT} WHERE status = 'queued' AND not_before <= ? ORDER BY number LIMIT 1", (now,)
                     ).fetchone()
                 )
                 if row is not None:
@@ -254,7 +262,7 @@ class SqliteTickets:
                         " maybe_sent_before = maybe_sent_before OR status = 'running' WHERE number = ?",
                         (claim, now + self.lease, now, row["number"]),
                     )
-                    row = connection.execute("SELECT * FROM tickets WHERE number = ?", (row["number"],)).fetchone()
+                    row = connection.execute(f"{SELECT} WHERE number = ?", (row["number"],)).fetchone()
         if row is None:
             return None
         self._claims.hold(claim)
@@ -293,7 +301,7 @@ class SqliteTickets:
                     connection.execute(
                         f"UPDATE tickets SET changed = ?, {changes} WHERE id = ? AND claim = ?", (now, *given, *where)  # noqa: S608
                     )
-                    row = connection.execute("SELECT * FROM tickets WHERE id = ? AND claim = ?", where).fetchone()
+                    row = connection.execute(f"{SELECT} WHERE id = ? AND claim = ?", where).fetchone()
                     connection.execute("UPDATE tickets SET claim = NULL, lease = NULL WHERE id = ? AND claim = ?", where)
         finally:
             self._claims.drop(ticket.claim)
@@ -324,7 +332,7 @@ class SqliteTickets:
         rows: list[Any] = []
         with self._transaction("list tickets", read=True) as connection:
             if connection is not None:
-                query = "SELECT * FROM tickets WHERE ? IS NULL OR status = ? ORDER BY number DESC LIMIT ?"
+                query = f"{SELECT} WHERE ? IS NULL OR status = ? ORDER BY number DESC LIMIT ?"
                 word = None if status is None else str(status)
                 rows = connection.execute(query, (word, word, limit)).fetchall()
         return [_ticket(row) for row in rows]
@@ -334,7 +342,7 @@ class SqliteTickets:
         row = None
         with self._transaction("read a ticket", read=True) as connection:
             if connection is not None:
-                row = connection.execute("SELECT * FROM tickets WHERE id = ?", (id,)).fetchone()
+                row = connection.execute(f"{SELECT} WHERE id = ?", (id,)).fetchone()
         return None if row is None else _ticket(row)
 
     def count(self) -> dict[TicketStatus, int]:
@@ -343,7 +351,8 @@ class SqliteTickets:
         with self._transaction("count tickets", read=True) as connection:
             if connection is not None:
                 for word, number in connection.execute("SELECT status, count(*) FROM tickets GROUP BY status"):
-                    found[TicketStatus(word)] = number
+                    if word in found:  # else the row is damaged
+                        found[TicketStatus(word)] = number
         return found
 
     def cancel(self, id: str) -> bool:
@@ -369,17 +378,23 @@ def _ambiguous(error: LLMError) -> bool:
 
 def _ticket(row: sqlite3.Row) -> Ticket:
     """A row as a value. What cannot be read is left out and told in ``error``: one bad row must not hide the others."""
+    damaged = [name for name, kind in KINDS.items() if not isinstance(row[name], kind)]
+    if row["status"] not in [str(status) for status in TicketStatus]:
+        damaged.append("status")
+    if damaged:
+        error = InvalidResponseError(f"the ticket's {', '.join(damaged)} cannot be read")
+        claim = None if "claim" in damaged else row["claim"]
+        return Ticket(id=str(row["id"]), status=TicketStatus.FAILED, created=0.0, changed=0.0, error=error, claim=claim)
     found: dict[str, Any] = {}
     for name, kind in (("call", ChatCall), ("completion", Completion), ("error", LLMError)):
         if row[name] is not None:
             try:
-                found[name] = from_json(row[name], kind)
+                found[name] = from_json(row[name] if isinstance(row[name], bytes) else str(row[name]), kind)
             except LLMError as problem:
                 found["error"] = problem
-    plain = ("id", "created", "changed", "attempts", "max_attempts", "why", "not_before", "key", "claim")
     return Ticket(
         status=TicketStatus(row["status"]),
         maybe_sent_before=bool(row["maybe_sent_before"]),
-        **{name: row[name] for name in plain},
+        **{name: row[name] for name in KINDS},
         **found,
     )

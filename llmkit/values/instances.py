@@ -27,7 +27,7 @@ def _positive(value: Any, attribute: Any, number: Any) -> None:
 
 
 def _whole(value: Any, attribute: Any, number: Any) -> None:
-    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 1 <= number < 2**63):
         raise ConfigError(f"{type(value).__name__}.{attribute.name}: expected a whole number of at least 1, got {shown(number)}")
 
 

@@ -130,7 +130,7 @@ def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
     found: dict[str, Quota] = {}
     for kind, remaining_name, limit_name, reset_name, window, period in FAMILIES[mark]:
         remaining, limit = _amount(headers.get(remaining_name)), _amount(headers.get(limit_name))
-        if remaining is None or not limit:
+        if remaining is None or limit is None or limit < 1:
             continue
         if period and period in headers:
             window = number(headers[period]) or None

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from llmkit import NoInstanceAvailable, RateLimitError, hookimpl
+from llmkit import ConfigError, InvalidRequestError, NoInstanceAvailable, RateLimitError, hookimpl
 from llmkit.errors import LLMError
 from llmkit.policy.routes import Parked, Tried
 from llmkit.transports import threads
-from tests.support.colours import Colour, answer, chat, key_of, one_after_another, openai, refusal
+from llmkit.wire.rate_limits import rate_limits
+from tests.support.colours import Colour, answer, chat, key_of, one_after_another, openai, refusal, sent
 
 
 class Chooser:
@@ -237,3 +238,29 @@ def test_a_double_that_is_called_off_before_it_begins_gives_its_place_back(monke
     assert len(taken) == 1
     gate.set()
     colour.end()
+
+
+@pytest.mark.parametrize("wrong", ["hello", b"hello", 5, None, {"prompt": "Hi"}])
+def test_a_batch_is_of_several_requests(colour: Colour, wrong: Any):
+    """A text is one: each of its letters was asked, and billed."""
+    client = colour.scripted(answer("hello"), two())
+    with pytest.raises(InvalidRequestError, match="requests: expected a list"):
+        client.batch(wrong)
+    with pytest.raises(InvalidRequestError, match="requests: expected a list"):
+        client.generate_sequentially(wrong)
+    assert sent(client) == []
+
+
+@pytest.mark.parametrize("name", ["rpm", "tpm", "rpd", "tpd", "max_pending"])
+def test_a_limit_beyond_every_number(colour: Colour, name: str):
+    with pytest.raises(ConfigError, match=f"{name}: expected a whole number"):
+        colour.scripted(answer("hello"), two(), **{name: 10**400})
+    if name != "max_pending":
+        with pytest.raises(ConfigError, match=f"{name}: expected a whole number"):
+            openai(**{name: 10**400})
+
+
+def test_a_vendor_s_limit_below_one_is_rubbish():
+    """Its pace could be 0, and nothing can be divided by that."""
+    headers = {"x-ratelimit-limit-requests": "5e-324", "x-ratelimit-remaining-requests": "0"}
+    assert rate_limits(headers) is None
