@@ -20,8 +20,10 @@ async def batch(
     """Ask one call for each item, and give (position, answer or error) as each is done. An item is taken only when there is room
     for it, so memory does not grow with their number. Closing it calls off what still runs.
 
-    :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1.
+    :raises InvalidRequestError: if ``items`` is one text or no iterable, or ``concurrency`` no whole number of at least 1.
     """
+    if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
+        raise InvalidRequestError(f"requests: expected a list or another iterable of requests, got {type(items).__name__}")
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise InvalidRequestError(f"concurrency: expected a whole number of at least 1, got {shown(concurrency)}")
 
