@@ -195,8 +195,9 @@ class ClientInstances:
         try:
             self.add(Instance(wanted, bare), on_demand=True)
         except ConfigError as problem:
-            near = did_you_mean(bare, self._models_and_names())
-            problem.message = f"no instance has the model {bare!r}{near}, and none can be made for it: {problem.message}"
+            if there := self._models_and_names():
+                near = did_you_mean(bare, there)
+                problem.message = f"no instance has the model {bare!r}{near}, and none can be made for it: {problem.message}"
             raise
 
     def _models_and_names(self) -> list[str]:

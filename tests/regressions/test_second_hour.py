@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import pytest
 
-from llmkit import ConfigError, Instance, InvalidRequestError, ModelRequest, NoInstanceAvailable, Request, Task
+import llmkit
+from llmkit import AsyncClient, ConfigError, Instance, InvalidRequestError, ModelRequest, NoInstanceAvailable, Request, Task
 from llmkit import UnsupportedParameterError as Unsupported
 from llmkit.errors import NetworkError, StreamInterrupted
 from llmkit.simulator import Simulator
@@ -119,3 +121,21 @@ def test_a_connection_that_was_cut_is_told_of_in_words(colour: Colour):
             list(stream)
         with pytest.raises(NetworkError, match="the answer did not come whole"):
             client.generate("one two three four")
+
+
+async def _shared_cache() -> list[object]:
+    cache = await llmkit.get_cache()
+    return [await llmkit.cache_result("k", 1), await cache.get("k"), await llmkit.clear_cache(), await cache.get("k")]
+
+
+def test_the_shared_client_is_a_sync_one():
+    """The functions of both colours come from it, so an async client hands its other face over."""
+    asynchronous = AsyncClient([MINI], cache="memory", plugins=[])
+    with pytest.raises(ConfigError, match=r"client: expected a Client, got AsyncClient; give its as_sync\(\)"):
+        llmkit.set_client(asynchronous)  # type: ignore[arg-type]
+    llmkit.set_client(asynchronous.as_sync())
+    try:
+        assert asyncio.run(_shared_cache()) == [True, 1, True, None]
+    finally:
+        llmkit.reset_client()
+        asynchronous.close_now()
