@@ -42,8 +42,8 @@ nitpick_ignore_regex = [
     (r"py:(obj|class)", r"(.*\.)?_?[A-Z][A-Za-z]?(_co)?"),  # type variables
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
     # What a signature shows by its short name.
-    (r"py:class", r"(.*\.)?(Self|Kit|OnUnsupported|CacheUse|Resume|ResponseFormat|AnyStrategy|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
-    (r"py:class", r"(.*\.)?(Breaker|RetryBudget|Limiter|Taken)"),
+    (r"py:class", r"(.*\.)?(Self|Kit|OnUnsupported|CacheUse|Resume|AnyStrategy|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
+    (r"py:class", r"(.*\.)?(ResponseFormat|Breaker|RetryBudget|Limiter|Taken)"),
 ]
 
 

@@ -149,7 +149,7 @@ class AsyncClient(Face):  # noqa: D101 (the base documents it)
     async def count_tokens(
         self,
         prompt: Prompt,
-        model: str | None = None,
+        model: str | ModelRequest | None = None,
         *,
         system: str | None = None,
         tools: Sequence[ToolLike] | None = None,

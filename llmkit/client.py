@@ -157,7 +157,7 @@ class Client(Face):  # noqa: D101 (the base documents it)
     def count_tokens(
         self,
         prompt: Prompt,
-        model: str | None = None,
+        model: str | ModelRequest | None = None,
         *,
         system: str | None = None,
         tools: Sequence[ToolLike] | None = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmkit.aclient import AsyncClient
 from llmkit.client import Client
+from llmkit.errors import ConfigError
 from llmkit.values.completion import Completion
 from llmkit.values.requests import Prompt
 
@@ -46,8 +47,14 @@ def get_client() -> Client:
 
 
 def set_client(client: Client) -> None:
-    """Let the package's functions use ``client``. The one before is not closed: it may be somebody else's."""
+    """Let the package's functions use ``client``. The one before is not closed: it may be somebody else's.
+
+    :raises ConfigError: if it is no :class:`~llmkit.Client`; of an ``AsyncClient`` give ``client.as_sync()``.
+    """
     global _client, _async_client
+    if not isinstance(client, Client):
+        hint = "; give its as_sync()" if isinstance(client, AsyncClient) else ""
+        raise ConfigError(f"client: expected a Client, got {type(client).__name__}{hint}")
     with _lock:
         _client, _async_client = client, None
 

@@ -15,7 +15,7 @@ from llmkit.arguments import of_type
 from llmkit.catalog import provider_for, split_model
 from llmkit.catalog.cost import Pricer
 from llmkit.config.keys import base_url_for, keys_for
-from llmkit.errors import ConfigError
+from llmkit.errors import ConfigError, did_you_mean
 from llmkit.plugins.registry import REGISTRY
 from llmkit.policy.allowance import meter
 from llmkit.policy.keys import KeyPool, make_keys
@@ -187,22 +187,48 @@ class ClientInstances:
             self.add(instance, on_demand=True)
             return
         if wanted is None:
-            raise ConfigError(f"model {bare!r}: whose is it? Write provider/model; providers are {', '.join(REGISTRY.names())}")
-        self.add(Instance(wanted, bare), on_demand=True)
+            vendor, slash, _ = bare.partition("/")
+            near = did_you_mean(vendor, REGISTRY.names()) if slash else did_you_mean(bare, self._models_and_names())
+            raise ConfigError(
+                f"model {bare!r}: whose is it? Write provider/model; providers are {', '.join(REGISTRY.names())}{near}"
+            )
+        try:
+            self.add(Instance(wanted, bare), on_demand=True)
+        except ConfigError as problem:
+            if there := self._models_and_names():
+                near = did_you_mean(bare, there)
+                problem.message = f"no instance has the model {bare!r}{near}, and none can be made for it: {problem.message}"
+            raise
 
-    def counted_by(self, model: str | None, instance: str | None) -> tuple[str | None, str]:
+    def _models_and_names(self) -> list[str]:
+        """What a call may name as its model: those of the instances, and their names."""
+        configured = [route for route in self.router.routes() if not route.on_demand]
+        return [*[route.instance.model for route in configured], *[route.name for route in configured]]
+
+    def counted_by(self, model: str | ModelRequest | None, instance: str | None) -> tuple[str | ModelRequest | None, str]:
         """The model to ask for, and the name by whose rules tokens are counted.
 
         :raises ConfigError: if neither is given and the client has no model of its own.
         """
-        if instance is None and (model := model or self.default_model) is not None:
-            return model, model
+        model = model or (self.default_model if instance is None else None)
+        if model is not None:
+            return model, self._rules_of(model)
         routes = self.router.routes()
-        found = [route for route in routes if instance in (None, route.name) and route.instance.model != ANY_MODEL]
-        if model is not None or found:
-            return model, model or f"{found[0].instance.provider}/{found[0].instance.model}"
+        found = [route.instance for route in routes if instance in (None, route.name) and route.instance.model != ANY_MODEL]
+        if found:
+            return None, f"{found[0].provider}/{found[0].model}"
         said = "no instance has one of its own" if instance is None else f"no instance named {instance!r} has one of its own"
         raise ConfigError(f"model: whose tokens? Give a model; {said}")
+
+    def _rules_of(self, model: str | ModelRequest) -> str:
+        """The model by whose rules a prompt is counted: for a kind of model that of the instance that would be asked first."""
+        if not isinstance(model, str) or model in MODEL_WORDS:
+            from llmkit.catalog.select import select_models
+
+            self._read_catalog()
+            model = select_models(model, candidates=self.models_served(), catalog=self.models.get(), fallbacks=0).primary
+        served = self.router.route(model).instance if self.router.has(model) else None
+        return model if served is None or served.model == ANY_MODEL else f"{served.provider}/{served.model}"
 
     def instance_for(self, provider_or_instance: str) -> str:
         """The name of an instance: the one of that name, else the provider's first, else one made on demand for any model."""

@@ -48,7 +48,7 @@ def embed_call(
 
 
 def count_call(
-    core: Core, now: float, prompt: Prompt, model: str | None, exact: bool, given: Mapping[str, Any]
+    core: Core, now: float, prompt: Prompt, model: str | ModelRequest | None, exact: bool, given: Mapping[str, Any]
 ) -> tuple[CountCall, str]:
     """A call for a count, and the model whose rules count."""
     check_call({"model": model, **given})

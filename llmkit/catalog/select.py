@@ -231,7 +231,10 @@ def _whole(catalog: Catalog) -> list[tuple[str, Optional[ModelInfo]]]:
 def _spelled(name: str, known: Mapping[str, ModelInfo | None], catalog: Catalog) -> str:
     info = catalog.get(name)
     whole = name if info is None else full_name(info)
-    return name if name in known or whole not in known else whole
+    if name in known or whole in known:
+        return name if name in known else whole
+    served = [other for other, facts in known.items() if facts is not None and full_name(facts) == whole]
+    return served[0] if served else name
 
 
 def in_words(wanted: ModelRequest) -> str:

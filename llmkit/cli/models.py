@@ -10,6 +10,8 @@ from llmkit.cli.clients import make_client
 from llmkit.cli.codes import ExitCode, code_for
 from llmkit.cli.output import complain, line, table, waiting, watched, write_json
 from llmkit.cli.state import config_option, debug_option, json_option
+from llmkit.values.calls import CATEGORIES
+from llmkit.values.model_requests import CAPABILITIES, SCORES
 
 if TYPE_CHECKING:
     from llmkit.client import Client
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--timeout", type=float, metavar="SECONDS", help="For each vendor. Default 30.", default=30.0)
 @click.option("--catalog", "known", is_flag=True, help="List what the catalogue knows; nobody is asked.")
-@click.option("--can", multiple=True, metavar="WORD", help="Only models with this capability, such as tools; may be repeated.")
-@click.option("--category", metavar="WORD", help="Only fast, balanced or quality models.")
+@click.option("--can", multiple=True, type=click.Choice(sorted(CAPABILITIES)), metavar="WORD",
+              help="Only models with this capability, such as tools; may be repeated.")  # fmt: skip
+@click.option("--category", type=click.Choice(CATEGORIES), help="Only models of this category.")
 @click.option("--min-context", type=int, metavar="TOKENS", help="Only models that read at least so much.")
-@click.option("--order", metavar="WORD", help="cheapest, fastest or quality first.")
+@click.option("--order", type=click.Choice(tuple(SCORES)), help="What comes first.")
 @debug_option
 def command(
     source: str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ def command() -> None:
 @debug_option
 def list_command(status: str | None, limit: int, config: str | None, path: str | None, as_json: bool) -> int:
     """List the tickets of the queue, newest first."""
-    with _client(config, path) as client:
+    with _client(config, _there(path)) as client:
         tickets = client.tickets(status, limit=limit)
     if as_json:
         from llmkit.cli.documents import ticket_document
@@ -59,7 +60,7 @@ def list_command(status: str | None, limit: int, config: str | None, path: str |
 @debug_option
 def show(id: str, config: str | None, path: str | None, as_json: bool) -> int:
     """Show the ticket ID, with its answer if it has one."""
-    with _client(config, path) as client:
+    with _client(config, _there(path)) as client:
         ticket = client.ticket(id)
     if as_json:
         from llmkit.cli.documents import ticket_document
@@ -111,13 +112,22 @@ def drain(concurrency: int, limit: int | None, config: str | None, path: str | N
 @debug_option
 def purge(statuses: tuple[str, ...], older_than: float, config: str | None, path: str | None, as_json: bool) -> int:
     """Delete tickets that are over."""
-    with _client(config, path) as client:
+    with _client(config, _there(path)) as client:
         deleted = client.purge_queue(older_than=older_than * 86_400, statuses=statuses or ("done", "failed"))
     if as_json:
         write_json({"deleted": deleted})
     else:
         line(f"{deleted} deleted")
     return ExitCode.OK
+
+
+def _there(path: str | None) -> str | None:
+    """A queue that somebody names in order to look at it exists; only ``drain`` may come before the first ticket."""
+    if path is not None and not os.path.exists(path):
+        from llmkit.errors import ConfigError
+
+        raise ConfigError(f"the queue {path!r}: there is no such file")
+    return path
 
 
 def _client(config: str | None, path: str | None) -> Client:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 import attrs
@@ -16,6 +15,7 @@ from llmkit.errors import ConfigError
 from llmkit.values.budgets import MODES, PER, Budget
 from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
+from llmkit.values.options import slip
 
 
 @attrs.frozen
@@ -165,7 +165,7 @@ def read_options(problems: Problems, path: Path, table: Mapping[str, Any]) -> di
     pen; ``extra`` takes those too. All of them come back in ``extra``."""
     kinds = dict(OPTIONS)
     for name in table:
-        if name not in kinds and not _slip(name):
+        if name not in kinds and slip(name) is None:
             kinds[name] = PLAIN
     good = read(problems, path, table, kinds)
     known = {name: value for name, value in good.items() if name in OPTIONS}
@@ -188,10 +188,6 @@ def read_budgets(problems: Problems, path: Path, given: Any) -> tuple[Budget, ..
             except ConfigError as problem:
                 problems.add(place, problem.message)
     return tuple(budgets)
-
-
-def _slip(name: str) -> bool:
-    return bool(get_close_matches(name, OPTIONS, 1, 0.9))
 
 
 def reference(problems: Problems, path: Path, name: str, valid: Collection[str], what: str) -> bool:

@@ -22,10 +22,10 @@ async def batch(
 
     :raises InvalidRequestError: if ``concurrency`` is no whole number of at least 1, or ``items`` is no list of requests.
     """
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+        raise InvalidRequestError(f"requests: expected a list or another iterable of requests, got {type(items).__name__}")
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise InvalidRequestError(f"concurrency: expected a whole number of at least 1, got {shown(concurrency)}")
-    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
-        raise InvalidRequestError(f"requests: expected a list or another iterable of requests, got {shown(items)}")
 
     async def work(item: T) -> Any:
         try:

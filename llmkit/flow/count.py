@@ -30,8 +30,9 @@ async def count_tokens(kit: Kit, call: CountCall, model: str, tokenizers: Tokeni
         return await ask(kit, call)
     except UnsupportedParameterError as problem:
         error: LLMError = problem
-    known = "" if here is None else f"; the estimate is {here}"
-    error.message = f"{error.message}{known}"
+    if here is None:
+        here = await _here(kit, call, model, tokenizers)
+    error.message = f"{error.message}; the estimate is {here}"
     raise error
 
 

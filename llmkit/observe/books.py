@@ -26,6 +26,8 @@ class Books:
         :raises InvalidRequestError: if there is nothing of the kind to group by.
         """
         rows: tuple[UsageRow, ...] = self._core.ledger.rows(by)
+        if by is not None and ("hour" in by or "day" in by):
+            raise InvalidRequestError("by: a client's books keep no hours and days; usage_db does, for `llmkit usage --by day`")
         return rows
 
     def total_usage(self) -> UsageRow:

@@ -46,7 +46,8 @@ def why_not(routes: list[Route], now: float, until: float | None) -> LLMError:
                 vendor_code=first.vendor_code,
                 retry_after=seconds,
             )
-    said = f"resting keys: {labels or 'none'}"
+    whose = _listed([route.name for route in routes if route.metered]) or "the client"
+    said = f"resting keys: {labels}" if keys else f"the limits of {whose} on requests or tokens leave no room"
     if broken:
         last = next((route.breaker.reason.message for route in broken if route.breaker.reason is not None), "")
         said = f"{_listed([route.name for route in broken])} failed again and again ({last})" + (f"; {said}" if keys else "")

@@ -172,7 +172,8 @@ def make_strategy(
     :raises ConfigError: if no strategy has that name; names the ones that exist.
     """
     if not isinstance(chosen, str):
-        if not isinstance(chosen, Indexed) and not callable(getattr(chosen, "choose", None)):
+        own = callable(getattr(chosen, "choose", None)) and not isinstance(chosen, type)
+        if not isinstance(chosen, Indexed) and not own:
             raise ConfigError(f"strategy: expected a name or an object with choose(routes, now), got {shown(chosen)}")
         return chosen
     name = ALIASES.get(chosen.lower(), chosen.lower())

@@ -28,6 +28,13 @@ from llmkit.wire.redact import describe
 
 CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """TLS errors that only say that the connection broke."""
+PLAINLY = {
+    **dict.fromkeys(
+        ("IncompleteRead", "InvalidChunkLength", "ContentLengthError", "TransferEncodingError"), "the answer did not come whole"
+    ),
+    **dict.fromkeys(("RemoteDisconnected", "ServerDisconnectedError"), "closed by the other side"),
+}
+"""What classes of the HTTP libraries' exceptions mean."""
 
 
 class Table(NamedTuple):
@@ -111,6 +118,7 @@ def _story(causes: list[BaseException], exchange: Exchange) -> str:
     what = "the connection to {} broke" if exchange.connected else "no connection to {} could be made"
     why = type(causes[-1]).__name__
     for cause in causes:
+        why = PLAINLY.get(type(cause).__name__, why)
         if isinstance(cause, socket.gaierror):
             why = "its name is unknown"
             break

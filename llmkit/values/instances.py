@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 
-from llmkit.errors import ConfigError, shown
+from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.values.base import Value
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
+from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, slip
 from llmkit.values.secret import Secret
 
 
@@ -111,6 +111,10 @@ def _options(options: Options | Mapping[str, Any]) -> Options:
         options = {**options, "response_format": response_format(options["response_model"])}
         del options["response_model"]
     unknown = [name for name in options if name not in OPTION_NAMES]
+    for name in unknown:
+        if near := slip(name):
+            said = f"{name}: no such parameter; did you mean {near!r}?; fields of the vendor's own go into extra={{...}}"
+            raise InvalidRequestError(said)
     extra = {name: options[name] for name in unknown}
     known = {name: value for name, value in options.items() if name not in extra}
     if extra:

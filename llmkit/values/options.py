@@ -119,4 +119,13 @@ def _check(name: str, value: Any, kind: Any, low: float | None, high: float | No
 
 
 OPTION_NAMES = tuple(field.name for field in attrs.fields(Options))
+
+
+def slip(name: str) -> str | None:
+    """The option that was meant where ``name`` looks like a slip of the pen; None where it may well be a vendor's own field."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, OPTION_NAMES, 1, 0.9)), None)
+
+
 NO_OPTIONS = Options()

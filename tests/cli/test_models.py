@@ -7,6 +7,8 @@ import re
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import PROGRAM, Program, clean_environment, vendor_environment
 from tests.cli.terminal import CTRL_C, Terminal, run
 
@@ -158,3 +160,11 @@ def test_the_demo_live_with_a_bad_key(program: Program):
 
     assert program("demo", "--live", key="sk-test-live-401").returncode == 4
     assert program("demo", "--model", "openai/x").returncode == 2
+
+
+@pytest.mark.parametrize("given", [("--order", "cheap"), ("--can", "toolz"), ("--category", "small")], ids=" ".join)
+def test_a_word_that_is_none_is_wrong_usage(program: Program, given: tuple[str, str]):
+    done = program("models", "--catalog", "openai", *given)
+
+    assert done.returncode == 2
+    assert f"'{given[0]}': '{given[1]}' is not one of" in done.stderr
