@@ -121,8 +121,11 @@ class Pricer:
         if price is None or price.besides is not None:
             why = "is not known" if price is None else f"depends on more than tokens ({price.besides})"
             self._catalog().tell(f"the price of {self._provider}/{model or self._model} {why}: its calls have no cost")
-        elif self._stated is None and self._provider not in ("anthropic", "cohere") and not _has_kinds(price):
-            self._simple[model] = price.units
+        if self._stated is None and self._provider != "cohere":
+            if price is None:
+                self._simple[model] = _nothing
+            elif self._provider != "anthropic" and price.besides is None and not _has_kinds(price):
+                self._simple[model] = price.units
         return price
 
     def price(self, model: str | None = None) -> Price | None:
@@ -135,6 +138,10 @@ class Pricer:
         if found is not None or (model is not None and self._provider == "azure_openai"):
             return found
         return price_of(self._provider, self._model)
+
+
+def _nothing(usage: Usage) -> None:
+    """What a model costs whose price is not known."""
 
 
 class Bill:
