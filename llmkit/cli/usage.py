@@ -50,16 +50,17 @@ def command(
     FILE is what a client was given as usage_db; without it, -c names the configuration that does. A cost with a + leaves out
     calls whose price is not known.
     """
+    from llmkit.catalog import price_of
     from llmkit.observe.export import to_csv, to_json
     from llmkit.observe.report import by_weight
-    from llmkit.observe.rows import grouped
+    from llmkit.observe.rows import grouped, saving_at
 
     lines = _lines(file, config, since)
     if page is not None:
         _write_page(page, lines, since)
         return ExitCode.OK
     grouping = None if by == "total" else by
-    rows = by_weight(grouped(lines, grouping))
+    rows = by_weight(grouped(lines, grouping, saving_at(price_of)))
     if as_json or as_csv:
         sys.stdout.write(to_json(rows) + "\n" if as_json else to_csv(rows))
         return ExitCode.OK
@@ -104,7 +105,7 @@ def _when(since: str | None) -> float:
 
 
 def _show(rows: list[UsageRow], by: str | None) -> None:
-    from llmkit.observe.table import label, labels, money
+    from llmkit.observe.table import label, labels, money, savings
 
     named = labels(by)
     cells: list[list[Any]] = [
@@ -120,6 +121,8 @@ def _show(rows: list[UsageRow], by: str | None) -> None:
         kept = [at for at, name in enumerate(columns) if name not in _RARE or any(row[at] for row in cells)]
         columns, cells = [columns[at] for at in kept], [[row[at] for at in kept] for row in cells]
     table(columns, cells, _COLUMNS)
+    if by != "tag" and (said := savings(rows)):
+        note(said)
     if by != "tag" and (unpriced := sum(row.unpriced for row in rows)):
         note(f"The price of {unpriced} of the calls is not known; the cost leaves them out.")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TOKENS = tuple(field.name for field in attrs.fields(Usage) if field.name != "estimated")
 LABELS = ("start", "instance", "provider", "model", "key", "task", "tag")
 NUMBERS = ("calls", "errors", "interrupted", "cache_hits", "estimated")
-MONEY = ("cost", "unpriced", "partial_cost", "partial_unpriced")
+MONEY = ("cost", "unpriced", "partial_cost", "partial_unpriced", "prompt_cache_saved")
 
 
 def document(row: UsageRow) -> dict[str, Any]:

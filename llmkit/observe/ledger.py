@@ -335,10 +335,10 @@ class Ledger:
 
         :raises InvalidRequestError: if there is nothing of the kind to group by.
         """
-        from llmkit.observe.rows import grouped
+        from llmkit.observe.rows import grouped, saving_at
 
         lines = self.lines()
-        return grouped(lines if by == "instance" or by is None else lines[len(self._names) :], by)
+        return grouped(lines if by == "instance" or by is None else lines[len(self._names) :], by, saving_at(self._price))
 
     def retries(self) -> dict[str, int]:
         """How often each provider was tried again after a failure."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Union
 
 import attrs
 
 from llmkit.errors import InvalidRequestError, did_you_mean, shown
-from llmkit.observe.lines import PARTIAL, WHOLE, ZEROS, Line
+from llmkit.observe.lines import COUNTS, PARTIAL, WHOLE, ZEROS, Line
 from llmkit.values.base import Value
 from llmkit.values.money import dollars
 from llmkit.values.usage import Usage
@@ -17,7 +17,12 @@ from llmkit.values.usage import Usage
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from llmkit.observe.ledger import PriceOf
+
 NOTHING = Usage()
+FRESH, CACHED, KEPT = Usage(1, 0, 1), Usage(1, 0, 1, 1), Usage(1, 0, 1, 0, 1)
+"""A token of a prompt: not cached, read from the vendor's cache, written to it."""
+READ, WRITTEN = COUNTS.index("cache_read_tokens"), COUNTS.index("cache_write_tokens")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -48,6 +53,10 @@ class UsageRow(Value):
     """Whole answers whose tokens were estimated."""
     cache_hits: int = 0
     """Answers from llmkit's own cache, which cost nothing."""
+    prompt_cache_saved: Decimal | None = None
+    """US dollars that the vendors' own prompt caches saved whole answers, at each model's base price: what was read from them
+    would have cost so much more as fresh prompt, less what writing them cost more. Below 0 where little was read again; None where
+    a price is not known."""
     key: str | None = None
     task: str | None = None
     tag: str | None = None
@@ -55,6 +64,8 @@ class UsageRow(Value):
     """Unix time at which the hour or day began, in books that were stored and are grouped so."""
 
 
+Saving = Callable[[Line], Union[int, None]]
+"""What a vendor's prompt cache saved the calls of a line, in 10^-12 US dollars; None where a price is not known."""
 By = Union[str, Sequence[str], None]
 DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "instance": ("instance", "provider", "model"),
@@ -83,17 +94,41 @@ def dimensions(by: By) -> tuple[str, ...]:
     return names
 
 
-def grouped(lines: Iterable[Line], by: By) -> tuple[UsageRow, ...]:
+def saving_at(price_of: PriceOf) -> Saving:
+    """What prompt caches save at these prices."""
+
+    def saving(line: Line) -> int | None:
+        read, written = line.counts[READ], line.counts[WRITTEN]
+        if not read and not written:
+            return 0
+        price = price_of(line.provider, line.model)
+        if price is None:
+            return None
+        try:
+            fresh, cached, kept = [price.units(usage) for usage in (FRESH, CACHED, KEPT)]
+        except Exception:  # prices may come from plugins, and no books fail for them
+            return None
+        if fresh is None or (read and cached is None) or (written and kept is None):
+            return None
+        return read * (fresh - (cached or 0)) - written * ((kept or 0) - fresh)
+
+    return saving
+
+
+def grouped(lines: Iterable[Line], by: By, saving: Saving | None = None) -> tuple[UsageRow, ...]:
     """Sums of lines that have the labels in question in common, in the order in which they come. A call with several tags is in
     the row of each, so rows by tag may add up to more than the whole.
 
+    :param saving: tells what prompt caches saved; without it rows do not.
     :raises InvalidRequestError: if there is nothing of the kind to group by.
     """
     names = dimensions(by)
     labels = tuple(dict.fromkeys(label for name in names for label in DIMENSIONS[name]))
     period = min([SECONDS[name] for name in names if name in SECONDS], default=0)
     sums: dict[tuple[Any, ...], list[int]] = {} if names else {(): list(ZEROS)}
+    saved: dict[tuple[Any, ...], int | None] = {}
     for line in lines:
+        more = None if saving is None else saving(line)
         for tag in (line.tags or (None,)) if "tag" in labels else (None,):
             place = tuple([_label(line, label, tag, period) for label in labels])
             total = sums.get(place)
@@ -101,7 +136,9 @@ def grouped(lines: Iterable[Line], by: By) -> tuple[UsageRow, ...]:
                 sums[place] = list(line.counts)
             else:
                 total[:] = map(operator.add, total, line.counts)
-    return tuple([row(counts, **dict(zip(labels, place, strict=True))) for place, counts in sums.items()])
+            before = saved.get(place, 0)
+            saved[place] = None if more is None or before is None else before + more
+    return tuple([row(counts, saved.get(place), **dict(zip(labels, place, strict=True))) for place, counts in sums.items()])
 
 
 def _label(line: Line, label: str, tag: str | None, period: int) -> Any:
@@ -112,8 +149,8 @@ def _label(line: Line, label: str, tag: str | None, period: int) -> Any:
     return getattr(line, label)
 
 
-def row(counts: Sequence[int], **labels: Any) -> UsageRow:
-    """Counts as a row."""
+def row(counts: Sequence[int], saved: int | None = None, **labels: Any) -> UsageRow:
+    """Counts as a row, and what prompt caches saved."""
     calls, errors, interrupted, cache_hits, estimated, unpriced, partial_unpriced, cost, partial_cost = counts[:WHOLE]
     return UsageRow(
         calls=calls,
@@ -127,6 +164,7 @@ def row(counts: Sequence[int], **labels: Any) -> UsageRow:
         partial_unpriced=partial_unpriced,
         estimated=estimated,
         cache_hits=cache_hits,
+        prompt_cache_saved=None if saved is None else dollars(saved),
         **labels,
     )
 

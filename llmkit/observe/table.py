@@ -36,6 +36,12 @@ def rounded(cost: Decimal) -> str:
     return shown if Decimal(shown) or not cost else f"{cost:.1e}"
 
 
+def savings(rows: Sequence[UsageRow]) -> str:
+    """What the vendors' prompt caches saved, in a sentence; empty where they were not used."""
+    saved = sum([row.prompt_cache_saved or Decimal(0) for row in rows], Decimal(0))
+    return f"The vendors' prompt caches saved {rounded(saved)} USD." if saved > 0 else ""
+
+
 def labels(by: By) -> tuple[str, ...]:
     """The labels of rows that are grouped by ``by``, as columns. A key's label begins with its instance, which is left out."""
     names = dimensions(by)
@@ -68,6 +74,8 @@ def table(rows: Sequence[UsageRow], by: By = "instance") -> str:
     for number, row in enumerate(rows):
         cells = [number, *[label(row, name, by) for name in named], *[cell(row) for _, _, cell in NUMBERS]]
         lines.append(" ".join(f"{cell!s:<{width}}" for cell, (_, width) in zip(cells, columns, strict=True)).rstrip())
+    if "tag" not in named and (said := savings(rows)):
+        lines.append(said)
     unpriced = sum(row.unpriced for row in rows)
     if unpriced and "tag" not in named:
         lines.append(f"The price of {unpriced} of the calls is not known; the cost leaves them out.")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from llmkit import AsyncClient, Budget, Client, Completion, Instance, LLMError, StreamInterrupted, Task, Usage
-from llmkit.observe.rows import grouped
+from llmkit.observe.rows import grouped, saving_at
 from llmkit.observe.store import UsageStore
 from llmkit.simulator import Simulator
 
@@ -166,7 +166,7 @@ def test_books_balance(run: Any, vendor: Simulator, tmp_path: Path):
     assert sum(row.calls for row in client.usage("task")) == total.calls
     assert total.interrupted >= tally.interrupted
     # on disk: the same
-    stored = grouped(UsageStore(tmp_path / "u.db").lines(), "key")
+    stored = grouped(UsageStore(tmp_path / "u.db").lines(), "key", saving_at(price_of))
     assert {row.key: repr(row) for row in stored} == {row.key: repr(row) for row in client.usage("key")}
     assert client.budgets()[0].held == 0
     assert client.budgets()[0].used >= total.usage.total_tokens

@@ -18,7 +18,7 @@ import pytest
 from llmkit import Budget, Client, ConfigError, Usage
 from llmkit.observe import writer as writers
 from llmkit.observe.ledger import Ledger
-from llmkit.observe.rows import grouped
+from llmkit.observe.rows import grouped, saving_at
 from llmkit.observe.store import UsageStore
 from llmkit.observe.writer import UsageWriter
 from llmkit.policy.budgets import Spending
@@ -75,7 +75,7 @@ def test_what_is_written_is_read(tmp_path: Path):
     writer.flush()
     lines = UsageStore(tmp_path / "u.db").lines()
     for by in ("instance", "key", "task", "tag", "model"):
-        assert {repr(row) for row in grouped(lines, by)} == {repr(row) for row in books.rows(by)}
+        assert {repr(row) for row in grouped(lines, by, saving_at(price_of))} == {repr(row) for row in books.rows(by)}
     assert all(line.minute % 60 == 0 and time.time() - line.minute < 120 for line in lines)
     assert UsageStore(tmp_path / "u.db").lines(since=time.time() + 1) == []
 
