@@ -20,6 +20,7 @@ from llmkit import AsyncClient, Budget, Client, Completion, Instance, LLMError, 
 from llmkit.observe.rows import grouped, saving_at
 from llmkit.observe.store import UsageStore
 from llmkit.simulator import Simulator
+from tests.usage.conftest import price_of
 
 CALLS = 100_000 if os.environ.get("LLMKIT_LONG", "0") not in ("", "0") else 2_000
 KEYS = tuple(f"sk-balance-{number}-0123456789" for number in range(3))
