@@ -1,11 +1,14 @@
 """The cache's second level in Redis, for processes on many machines. Needs the extra ``redis``.
 
 redis-py's defaults would hold a call for a minute on a server that is frozen: ten retries of five seconds each
-(https://redis.readthedocs.io/en/stable/retry.html). Here nothing is retried, and nothing waits longer than :data:`TIMEOUT`.
+(https://redis.readthedocs.io/en/stable/retry.html). Here nothing is retried, and nothing waits longer than :data:`TIMEOUT`: not for
+each piece of a reply, as redis-py's own timeout would, but for a command and all of its reply (:class:`Exchange`).
 """
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 from llmkit.errors import ConfigError
@@ -55,6 +58,7 @@ class RedisCache:
             pool: Any = redis.ConnectionPool.from_url(url, **ours)
             pool.connection_kwargs.update({name: value for name, value in ours.items() if name in pool.connection_kwargs})
             pool.connection_kwargs.pop("retry_on_timeout", None)
+            pool.connection_class = _in_exchanges(pool.connection_class)
             self._redis: Any = redis.Redis(connection_pool=pool)
         except (ValueError, TypeError) as raised:
             problem = raised
@@ -112,6 +116,63 @@ class RedisCache:
         """See :meth:`llmkit.cache.store.Cache.close`."""
         self._redis.close()
         self._redis.connection_pool.disconnect()
+
+
+class Exchange:
+    """A socket whose timeout is for a command and all of its reply. A server that drips would else hold a call for as long as it
+    likes."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._until = math.inf
+        self._given: float | None = TIMEOUT
+
+    def sendall(self, data: Any) -> None:
+        """Begin an exchange, or go on with its command."""
+        self._until = time.monotonic() + TIMEOUT
+        self._socket.settimeout(TIMEOUT)
+        self._socket.sendall(data)
+
+    def settimeout(self, seconds: float | None) -> None:
+        """What redis-py asks for; 0 looks whether anything has come, and waits for nothing."""
+        self._given = seconds
+
+    def recv(self, *given: Any) -> Any:
+        """As a socket's.
+
+        :raises TimeoutError: if the exchange has taken too long.
+        """
+        self._wait()
+        return self._socket.recv(*given)
+
+    def recv_into(self, *given: Any) -> Any:
+        """As a socket's.
+
+        :raises TimeoutError: if the exchange has taken too long.
+        """
+        self._wait()
+        return self._socket.recv_into(*given)
+
+    def _wait(self) -> None:
+        left = TIMEOUT if self._given is None else self._given
+        if left:
+            left = min(left, self._until - time.monotonic())
+            if left <= 0:
+                raise TimeoutError("timed out")
+        self._socket.settimeout(left)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def _in_exchanges(kind: Any) -> Any:
+    """A kind of redis-py's connections, over such a socket."""
+
+    class Connection(kind):  # type: ignore[misc]
+        def _connect(self) -> Any:
+            return Exchange(super()._connect())
+
+    return Connection
 
 
 def _unnamed(connection: Any) -> dict[str, None]:

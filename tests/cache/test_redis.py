@@ -199,7 +199,7 @@ def test_a_server_that_is_not_well(colour: Colour, vendor: Vendor, caplog: pytes
         trouble = Trouble(client, vendor, caplog)
         calm = calm_seconds(Trouble(colour.real([vendor.instance()], cache="memory"), vendor, caplog))
         first = trouble.calls(6)
-        assert max(first) < calm + (0.3 if kind == "trickling" else SLOW) + MARGIN
+        assert max(first) < calm + SLOW + MARGIN
         assert most(trouble.calls(50)) < calm + 0.005
         assert len(caplog.records) <= 1
         assert client.client.cache.stats.second_hits == 0
