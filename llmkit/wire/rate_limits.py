@@ -34,6 +34,8 @@ from llmkit.wire.retry_after import duration, number, rfc3339, seconds_until
 
 MOST = 1e15
 """A larger limit is taken for rubbish."""
+LEAST = 1e-6
+"""And a smaller one. Less than 1 is a limit: Together tells 0.1 requests a second of some models."""
 EPOCH = 1e8
 """A larger reset is no number of seconds but a Unix time, and one 1000 times as large is one in milliseconds."""
 
@@ -130,7 +132,7 @@ def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
     found: dict[str, Quota] = {}
     for kind, remaining_name, limit_name, reset_name, window, period in FAMILIES[mark]:
         remaining, limit = _amount(headers.get(remaining_name)), _amount(headers.get(limit_name))
-        if remaining is None or limit is None or limit < 1:
+        if remaining is None or limit is None or limit < LEAST:
             continue
         if period and period in headers:
             window = number(headers[period]) or None

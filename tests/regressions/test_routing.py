@@ -260,7 +260,7 @@ def test_a_limit_beyond_every_number(colour: Colour, name: str):
             openai(**{name: 10**400})
 
 
-def test_a_vendor_s_limit_below_one_is_rubbish():
+def test_a_vendor_s_limit_of_next_to_nothing_is_rubbish():
     """Its pace could be 0, and nothing can be divided by that."""
     headers = {"x-ratelimit-limit-requests": "5e-324", "x-ratelimit-remaining-requests": "0"}
     assert rate_limits(headers) is None
