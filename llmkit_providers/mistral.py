@@ -23,8 +23,8 @@ from typing import Any
 
 from llmkit.errors import InvalidRequestError
 from llmkit.values.messages import Audio, File, Image, Reasoning
-from llmkit_providers._dialects.media import base64
-from llmkit_providers._dialects.openai_chat import CHAT, IMAGES, OpenAIChat, data_url
+from llmkit_providers._dialects.media import base64, data_url
+from llmkit_providers._dialects.openai_chat import CHAT, IMAGES, OpenAIChat
 
 _ID = re.compile(r"[a-zA-Z0-9]{9}")
 

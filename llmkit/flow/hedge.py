@@ -49,7 +49,7 @@ def hedging(
         pair = _Pair(kit, trail, attempt, account, kit.runtime.group(), [lease])
         try:
             number, answer = await pair.first(delay)
-        except BaseException:
+        except BaseException:  # an error, cancelled or interrupted: whatever runs is called off
             await pair.close(too_late)
             raise
         try:

@@ -105,9 +105,11 @@ class Limiter:
     ) -> None:
         most: dict[float, tuple[int | None, int | None]] = {MINUTE: (rpm, tpm), DAY: (rpd, tpd)}
         for number, seconds in requests:
-            most[seconds] = (number, None)
+            before, other = most.get(seconds, (None, None))
+            most[seconds] = (number if before is None else min(before, number), other)
         for number, seconds in tokens:
-            most[seconds] = (most.get(seconds, (None, None))[0], number)
+            other, before = most.get(seconds, (None, None))
+            most[seconds] = (other, number if before is None else min(before, number))
         limits = sorted((seconds, both) for seconds, both in most.items() if both != (None, None))
         self._windows = tuple([Window(seconds, *both, _names(seconds)) for seconds, both in limits])
         self._weighs = any([window.counts_tokens for window in self._windows])

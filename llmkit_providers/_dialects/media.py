@@ -38,3 +38,8 @@ def media_type(part: Image | Audio | File) -> str:
 def base64(part: Image | Audio | File) -> str:
     """The part's bytes as base64 text."""
     return b64encode(part.data or b"").decode("ascii")
+
+
+def data_url(part: Image | File) -> str:
+    """A part's data as a ``data:`` URL."""
+    return f"data:{media_type(part)};base64,{base64(part)}"

@@ -22,7 +22,7 @@ from llmkit.values.usage import Usage
 from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_json, parse_object
-from llmkit_providers._dialects.media import base64, media_type
+from llmkit_providers._dialects.media import base64, data_url, media_type
 from llmkit_providers._dialects.openai_decode import content_parts, finish_reason, images, read_usage, tool_calls, word
 from llmkit_providers._dialects.openai_messages import (
     encode_messages,
@@ -400,8 +400,3 @@ def _complaint(entry: Any) -> str:
     place = ".".join([str(step) for step in where]) if isinstance(where, list) else ""
     said = str(entry.get("msg") or entry.get("message") or "")
     return f"{place}: {said}" if place else said
-
-
-def data_url(part: Image | File) -> str:
-    """A part's data as a ``data:`` URL."""
-    return f"data:{media_type(part)};base64,{base64(part)}"

@@ -213,6 +213,11 @@ def test_without_limits_nothing_waits() -> None:
     assert limiter.usage_score == 0
 
 
+def test_limits_of_one_length_stand_side_by_side_and_the_tighter_counts() -> None:
+    limiter = Limiter(rpm=9, tpm=100, requests=[(2, MINUTE)], tokens=[(500, MINUTE)])
+    assert [(window.name, window.limit) for window in limiter.state(0.0).windows] == [("rpm", 2), ("tpm", 100)]
+
+
 def test_a_call_larger_than_the_limit_goes_alone() -> None:
     limiter = Limiter(tpm=1000)
     limiter.take(0.0, 10)
