@@ -46,6 +46,8 @@ class Flight:
     """Whether a leader has looked at the second level."""
     down: bool = False
     """Whether the second level failed it."""
+    spent: float = 0.0
+    """Seconds that the last look took."""
     question: Any = None
     """What a semantic cache would keep the answer under."""
     token: str | None = None

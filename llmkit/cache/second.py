@@ -13,10 +13,11 @@ from llmkit.cache.entries import Entry, Seal
 from llmkit.cache.store import Cache
 from llmkit.wire.redact import describe
 
-SLOW = 0.1
-"""Seconds from which on an operation counts as a failure, though it worked."""
-PATIENCE = 0.05
-"""Seconds after which an operation that still waits for a thread is given up."""
+ALLOWED = 0.09
+"""Seconds that a call may spend on the second level in all: waiting for a thread, making a connection, every operation. A tenth of a
+second is promised."""
+ASKING = 0.06
+"""How much of that may go before the vendor is asked, so that some is left to keep the answer."""
 LOCKED = 10.0
 """Seconds for which a process may keep the others from asking the vendor the same."""
 
@@ -30,8 +31,8 @@ class Found:
     """What a look at the second level came to."""
 
     entry: Entry | None = None
-    busy: bool = False
-    """Another process is asking the vendor already."""
+    ours: bool | None = None
+    """Whether the right to make the entry is this call's; False where another process has it, None where nobody was asked."""
     failed: bool = False
     """The second level did not answer, or was not asked."""
 
@@ -53,14 +54,19 @@ class Second:
         self._most = max_entry_bytes
         self._prefix = "llmkit:" + seal.namespace.replace("%", "%25").replace(":", "%3A") + ":"
         self._locks = hasattr(store, "lock") and hasattr(store, "unlock")
+        self._within: Callable[[float | None], None] | None = getattr(store, "within", None)
 
     def resting(self, now: float) -> bool:
         """Whether it is left alone now."""
         return self.breaker.resting(now)
 
     def look(self, key: str, kind: str, token: str | None, clock: Clock, wall: Clock, asked: float) -> Found:
-        """The entry under ``key``; where there is none, and ``token`` is given, the right to make it."""
-        data = self._guarded(clock, asked, self.store.get, self._prefix + key)
+        """The entry under ``key``; where there is none, and ``token`` is given, the right to make it.
+
+        That right is not asked for when half of the time is gone: it could not be given back in time.
+        """
+        until = asked + ASKING
+        data = self._guarded(clock, until, self.store.get, self._prefix + key)
         if data is FAILED:
             return Found(failed=True)
         if data is not None:
@@ -68,51 +74,58 @@ class Second:
             if entry is not None:
                 return Found(entry)
             self.rejected += 1
-        if token is None or not self._locks:
+        if token is None or not self._locks or until - clock() < ASKING / 2:
             return Found()
         lock = self.store.lock  # type: ignore[attr-defined]
-        got = self._guarded(clock, clock(), lock, self._prefix + "lock:" + key, token, LOCKED)
-        return Found(busy=got is False, failed=got is FAILED)
+        got = self._guarded(clock, until, lock, self._prefix + "lock:" + key, token, LOCKED)
+        return Found(failed=True) if got is FAILED else Found(ours=bool(got))
 
     def keep(self, key: str, entry: Entry, token: str | None, clock: Clock, wall: Clock, asked: float) -> bool:
-        """Write an entry, and give the right to make it back; whether it was written."""
-        data = self._guarded(clock, asked, self._seal.encode, key, entry, clock(), wall())
+        """Write an entry, and give the right to make it back; whether it was written.
+
+        :param asked: when that was begun; as much earlier as the look has taken.
+        """
+        until = asked + ALLOWED
+        data = self._guarded(clock, until, self._seal.encode, key, entry, clock(), wall())
         if data is FAILED or len(data) > self._most:
             written = False
         else:
             left = None if entry.until == float("inf") else max(0.001, entry.until - clock())
-            written = self._guarded(clock, clock(), self.store.set, self._prefix + key, data, left) is not FAILED
+            written = self._guarded(clock, until, self.store.set, self._prefix + key, data, left) is not FAILED
             if not written:
                 return False
-        self.release(key, token, clock)
+        self.release(key, token, clock, asked)
         return written
 
-    def release(self, key: str, token: str | None, clock: Clock) -> None:
+    def release(self, key: str, token: str | None, clock: Clock, asked: float) -> None:
         """Give the right to make an entry back."""
         if token is not None and self._locks:
             unlock = self.store.unlock  # type: ignore[attr-defined]
-            self._guarded(clock, clock(), unlock, self._prefix + "lock:" + key, token)
+            self._guarded(clock, asked + ALLOWED, unlock, self._prefix + "lock:" + key, token)
 
     def delete(self, key: str, clock: Clock, asked: float) -> bool:
         """Forget an entry; whether the second level took it in."""
-        return self._guarded(clock, asked, self.store.delete, self._prefix + key) is not FAILED
+        return self._guarded(clock, asked + ASKING, self.store.delete, self._prefix + key) is not FAILED
 
-    def clear(self, clock: Clock, asked: float) -> bool:
-        """Forget every entry of the namespace; whether the second level took it in."""
-        return self._guarded(clock, asked, self.store.clear, self._prefix, patient=True) is not FAILED
+    def clear(self, clock: Clock) -> bool:
+        """Forget every entry of the namespace, however long it takes; whether the second level took it in."""
+        return self._guarded(clock, None, self.store.clear, self._prefix) is not FAILED
 
-    def _guarded(self, clock: Clock, asked: float, work: Callable[..., Any], *given: Any, patient: bool = False) -> Any:
+    def _guarded(self, clock: Clock, until: float | None, work: Callable[..., Any], *given: Any) -> Any:
+        """What ``work`` gives, or :data:`FAILED`. What ends after ``until`` is a failure to the breaker, though it worked."""
         now = clock()
-        if (now - asked > PATIENCE and not patient) or not self.breaker.allows(now):
+        if (until is not None and now >= until) or not self.breaker.allows(now):
             self.skipped += 1
             return FAILED
         try:
+            if self._within is not None:
+                self._within(None if until is None else until - now)
             result = work(*given)
             said = None
         except (Exception, SystemExit) as problem:  # a cache may be anybody's
             result, said = FAILED, describe(problem)
         ended = clock()
-        if said is None and ended - now > SLOW and not patient:
+        if said is None and until is not None and ended > until:
             said = f"it took {ended - now:.3f} s"
         if said is None:
             if self.breaker.worked():

@@ -10,13 +10,16 @@ class Cache(Protocol):
     """A place for entries: bytes under a key. What a plugin registers with ``llmkit_register_caches``, and what
     ``Client(cache=...)`` takes.
 
-    Its functions are plain ones that may block, for a tenth of a second at most: an async client runs them in a thread. They are
-    called from many threads at once. They may raise whatever they like: three failures in a row and the cache is left alone for
-    five seconds, and no call ever fails for it. An entry carries its own digest, namespace and key, all of which are checked when
-    it comes back.
+    Its functions are plain ones that may block, for some hundredths of a second at most: an async client runs them in a thread.
+    They are called from many threads at once. They may raise whatever they like: three failures in a row and the cache is left
+    alone for five seconds, and no call ever fails for it. An entry carries its own digest, namespace and key, all of which are
+    checked when it comes back.
 
     A cache that several processes share may have two functions more: ``lock(key: str, token: str, seconds: float) -> bool`` and
     ``unlock(key: str, token: str) -> None``. With them, processes that miss the same entry at the same time wait for one of them.
+
+    A cache that can bound its own waiting may have ``within(seconds: float | None) -> None``, called before each operation, in its
+    thread: the operation is to end, or to fail, within that time; None says that it may take its own.
     """
 
     def get(self, key: str) -> bytes | None:

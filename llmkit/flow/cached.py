@@ -187,16 +187,18 @@ async def _in_second(kit: Kit, second: Second, call: Call[Any], key: str, flight
     limit = oldest(call.cache)
     gives_up, pause = runtime.now() + LOCKED, FIRST_PAUSE
     while not second.resting(runtime.now()):
-        found = await runtime.run(second.look, key, kind, token, runtime.now, runtime.time, runtime.now())
+        asked = runtime.now()
+        found = await runtime.run(second.look, key, kind, token, runtime.now, runtime.time, asked)
         now = runtime.now()
+        flight.spent = now - asked
         entry = found.entry
         if entry is not None and (limit is None or now - entry.born <= limit):
             cache.second_hits += 1
             cache.memory.set(key, entry)
             return entry
         flight.down = found.failed
-        if not found.busy:
-            flight.token = None if found.failed else token
+        if found.ours is not False:
+            flight.token = token if found.ours else None
             return None
         if now + pause > gives_up or not call.deadline.affords(pause, now):
             return None
@@ -226,9 +228,9 @@ async def keep(kit: Kit, call: Call[Any], key: str, flight: Flight, answer: Any)
     if second is None or flight.down or second.resting(now):
         return
     if worth:
-        await runtime.run(second.keep, key, entry, flight.token, runtime.now, runtime.time, now)
+        await runtime.run(second.keep, key, entry, flight.token, runtime.now, runtime.time, now - flight.spent)
     elif flight.token is not None:
-        await runtime.run(second.release, key, flight.token, runtime.now)
+        await runtime.run(second.release, key, flight.token, runtime.now, now - flight.spent)
 
 
 async def failed(kit: Kit, call: Call[Any], flight: Flight, problem: BaseException) -> None:
@@ -242,4 +244,4 @@ async def failed(kit: Kit, call: Call[Any], flight: Flight, problem: BaseExcepti
     # One that is cancelled must not wait for anything; what it has locked is free again after a few seconds.
     alone = isinstance(problem, LLMError) and not flight.leading
     if alone and flight.token is not None and second is not None and not second.resting(now):
-        await runtime.run(second.release, flight.key, flight.token, runtime.now)
+        await runtime.run(second.release, flight.key, flight.token, runtime.now, now - flight.spent)

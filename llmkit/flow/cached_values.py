@@ -79,7 +79,7 @@ async def clear_cache(kit: Kit) -> bool:
     second = cache.second
     if second is None:
         return True
-    return not second.resting(now) and await runtime.run(second.clear, runtime.now, now)
+    return not second.resting(now) and await runtime.run(second.clear, runtime.now)
 
 
 def cache_stats(kit: Kit) -> Any:

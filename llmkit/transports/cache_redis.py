@@ -1,13 +1,15 @@
 """The cache's second level in Redis, for processes on many machines. Needs the extra ``redis``.
 
 redis-py's defaults would hold a call for a minute on a server that is frozen: ten retries of five seconds each
-(https://redis.readthedocs.io/en/stable/retry.html). Here nothing is retried, and nothing waits longer than :data:`TIMEOUT`: not for
-each piece of a reply, as redis-py's own timeout would, but for a command and all of its reply (:class:`Exchange`).
+(https://redis.readthedocs.io/en/stable/retry.html). Here nothing is retried, and nothing waits longer than the call has time for:
+the connection, the command and all of its reply together (:class:`Exchange`), not each piece of it, as with redis-py's own timeout.
+What a name server takes is not bounded.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
 from typing import Any
 
@@ -15,7 +17,7 @@ from llmkit.errors import ConfigError
 from llmkit.wire.redact import describe
 
 TIMEOUT = 0.08
-"""Seconds for making a connection, and for each operation."""
+"""Seconds for making a connection, and for each exchange, where nobody has said how many there are."""
 LONGEST = 10**15
 """Milliseconds, 30,000 years: Redis refuses times that are too long for it (https://redis.io/docs/latest/commands/set/)."""
 MARGIN = 4096
@@ -42,6 +44,7 @@ class RedisCache:
             missing = False
         if missing:
             raise ConfigError("cache: Redis needs a package that is not installed: pip install 'llmkit[redis]'")
+        self._time = Time()
         ours: dict[str, Any] = {
             "socket_timeout": TIMEOUT,
             "socket_connect_timeout": TIMEOUT,
@@ -58,7 +61,7 @@ class RedisCache:
             pool: Any = redis.ConnectionPool.from_url(url, **ours)
             pool.connection_kwargs.update({name: value for name, value in ours.items() if name in pool.connection_kwargs})
             pool.connection_kwargs.pop("retry_on_timeout", None)
-            pool.connection_class = _in_exchanges(pool.connection_class)
+            pool.connection_class = _in_exchanges(pool.connection_class, self._time)
             self._redis: Any = redis.Redis(connection_pool=pool)
         except (ValueError, TypeError) as raised:
             problem = raised
@@ -66,6 +69,10 @@ class RedisCache:
             raise ConfigError(f"cache: not a URL that redis-py takes: {describe(problem)}")
         self._wrong_type = redis.ResponseError
         self._most = max_entry_bytes + MARGIN
+
+    def within(self, seconds: float | None) -> None:
+        """See :class:`llmkit.cache.store.Cache`."""
+        self._time.until = None if seconds is None else time.monotonic() + seconds
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`llmkit.cache.store.Cache.get`. A value that is too large is not read whole, and one that is no string is none
@@ -118,19 +125,43 @@ class RedisCache:
         self._redis.connection_pool.disconnect()
 
 
+class Time(threading.local):
+    """How long each thread's operations may take."""
+
+    until: float | None = None
+    """On the clock of :func:`time.monotonic`; None where it was not said."""
+
+    def left(self) -> float:
+        """Seconds for what begins now.
+
+        :raises TimeoutError: if there is no time left.
+        """
+        if self.until is None:
+            return TIMEOUT
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
+
+
 class Exchange:
     """A socket whose timeout is for a command and all of its reply. A server that drips would else hold a call for as long as it
     likes."""
 
-    def __init__(self, socket: Any) -> None:
+    def __init__(self, socket: Any, allowed: Time) -> None:
         self._socket = socket
+        self._allowed = allowed
         self._until = math.inf
         self._given: float | None = TIMEOUT
 
     def sendall(self, data: Any) -> None:
-        """Begin an exchange, or go on with its command."""
-        self._until = time.monotonic() + TIMEOUT
-        self._socket.settimeout(TIMEOUT)
+        """Begin an exchange, or go on with its command.
+
+        :raises TimeoutError: if there is no time for it.
+        """
+        left = self._allowed.left()
+        self._until = time.monotonic() + left
+        self._socket.settimeout(left)
         self._socket.sendall(data)
 
     def settimeout(self, seconds: float | None) -> None:
@@ -165,12 +196,16 @@ class Exchange:
         return getattr(self._socket, name)
 
 
-def _in_exchanges(kind: Any) -> Any:
+def _in_exchanges(kind: Any, allowed: Time) -> Any:
     """A kind of redis-py's connections, over such a socket."""
 
     class Connection(kind):  # type: ignore[misc]
         def _connect(self) -> Any:
-            return Exchange(super()._connect())
+            self.socket_connect_timeout = self.socket_timeout = allowed.left()
+            try:
+                return Exchange(super()._connect(), allowed)
+            finally:
+                self.socket_timeout = TIMEOUT
 
     return Connection
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from llmkit.errors import ConfigError
 
 BUSY = 0.04
-"""Seconds to wait for other threads, and again for another process's lock on the file."""
+"""Seconds to wait for other threads, and for another process's lock on the file, where nobody has said how many there are."""
 MOST_ENTRIES = 100_000
 """Entries in the file; beyond them, those that expire soonest go."""
 SWEEP = 200
@@ -38,9 +38,14 @@ class SqliteCache:
             raise ConfigError("cache: expected sqlite:///relative/path or sqlite:////absolute/path")
         self._path = path
         self._lock = threading.Lock()
+        self._time = threading.local()
         self._connection: sqlite3.Connection | None = None
         self._pid = 0
         self._writes = 0
+
+    def within(self, seconds: float | None) -> None:
+        """See :class:`llmkit.cache.store.Cache`."""
+        self._time.until = None if seconds is None else time.monotonic() + seconds
 
     def get(self, key: str) -> bytes | None:
         """See :meth:`llmkit.cache.store.Cache.get`."""
@@ -103,12 +108,19 @@ class SqliteCache:
         """The connection, for one thread at a time. Threads do not queue for long: where another process keeps the file, each of
         them would wait for those before it."""
         lock = self._lock
-        if not lock.acquire(timeout=BUSY):
+        if not lock.acquire(timeout=self._left()):
             raise TimeoutError("other threads keep the file busy")
         try:
-            yield self._open()
+            connection = self._open()
+            connection.execute(f"PRAGMA busy_timeout = {int(self._left() * 1000)}")
+            yield connection
         finally:
             lock.release()
+
+    def _left(self) -> float:
+        """Seconds for the operation that begins now."""
+        until = getattr(self._time, "until", None)
+        return BUSY if until is None else max(0.0, until - time.monotonic())
 
     def _open(self) -> sqlite3.Connection:
         """The connection of this process: one that was open before a fork belongs to the parent."""
