@@ -102,6 +102,7 @@ class Core(ClientInstances):
             of_type("environ", environ, Mapping)  # type: ignore[type-abstract]
         self._environ = lambda: os.environ if environ is None else environ
         self._lock = threading.RLock()
+        self._pricers = {}
         self._ready = {}
         self.retries = check_retries(retries)
         self.plan: FallbackPlan | None = None

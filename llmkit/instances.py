@@ -56,6 +56,8 @@ class ClientInstances:
     _rng: random.Random
     _environ: Callable[[], Mapping[str, str]]
     """A function, since what it gives holds keys."""
+    _pricers: dict[tuple[str, str], Pricer]
+    """By provider and model."""
     _ready: dict[str, str]
     """What :meth:`ensure` has found."""
 
@@ -76,7 +78,9 @@ class ClientInstances:
                 raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
             pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            pricer = Pricer(self.models.get, provider.name, instance.model)
+            model = (provider.name, instance.model)
+            pricer = self._pricers[model] if model in self._pricers else Pricer(self.models.get, *model)
+            self._pricers[model] = pricer
             route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
             meter(route)
             if self._catalog_read:

@@ -36,15 +36,17 @@ TIERS = frozenset(("service_tier", "speed", "inference_geo"))
 """Where among its counts a vendor says how a call was served."""
 COUNTED = ("usage", "usageMetadata")
 """Where in its JSON a vendor tells what it counted."""
+MOST_PUT_OFF = 64
+"""Answers after which the price is looked up, though nobody has asked what they cost."""
 
 
 class Pricer:
-    """What the answers of one instance cost. It is made with the instance, and does nothing until it is asked.
+    """What the answers of one model cost. It is made with the first instance of it, and does nothing until it is asked.
 
     :param catalog: gives the catalogue.
     """
 
-    __slots__ = ("_catalog", "_model", "_prices", "_provider", "_simple", "_stated", "_tiered")
+    __slots__ = ("_catalog", "_model", "_prices", "_provider", "_put_off", "_simple", "_stated", "_tiered")
 
     def __init__(self, catalog: Callable[[], Catalog], provider: str, model: str) -> None:
         self._catalog = catalog
@@ -52,6 +54,7 @@ class Pricer:
         self._model = model
         self._stated = STATED.get(provider)
         self._tiered = provider in TIERED
+        self._put_off = 0
         self._prices: dict[str | None, Price | None] = {}
         """By the model that answered."""
         self._simple: dict[str | None, Callable[[Usage], int | None]] = {}
@@ -101,7 +104,10 @@ class Pricer:
             usage = billed(raw)
         if usage is None or (self._tiered and other_tier(raw)):
             return None
-        return self.listed(usage, model, raw) if model in self._prices else Bill(self, usage, model, raw)
+        if model in self._prices or self._put_off >= MOST_PUT_OFF:
+            return self.listed(usage, model, raw)
+        self._put_off += 1
+        return Bill(self, usage, model, raw)
 
     def listed(self, usage: Usage, model: str | None, raw: Any) -> int | None:
         """What an answer costs at its model's list price, in units; None where that is not known."""

@@ -93,14 +93,14 @@ def settle(lease: Lease, error: LLMError | None, tokens: int | None, now: float)
 
     :param tokens: what the vendor counted, where it did.
     """
-    for limiter, taken in lease.taken:
+    for taken in lease.taken:
         if tokens is not None:
-            limiter.settle(taken, tokens, now)
+            taken.limiter.settle(taken, tokens, now)
         elif error is not None and not error.ambiguous:
             if error.status is None:
-                limiter.refund(taken)
+                taken.limiter.refund(taken)
             else:
-                limiter.settle(taken, 0, now)
+                taken.limiter.settle(taken, 0, now)
 
 
 def learn(lease: Lease, observed: RateLimits, now: float) -> None:
@@ -121,7 +121,7 @@ def learn(lease: Lease, observed: RateLimits, now: float) -> None:
 
 def _taken(lease: Lease, limiter: Limiter) -> Taken:
     """What the call took of its key's limiter; where it had none then, nothing."""
-    for other, taken in lease.taken:
-        if other is limiter:
+    for taken in lease.taken:
+        if taken.limiter is limiter:
             return taken
     return limiter.nothing(lease.started)

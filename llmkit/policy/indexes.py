@@ -20,6 +20,11 @@ Facts = Callable[[str, str], "ModelInfo | None"]
 """What is known of a provider's model."""
 Fit = Callable[["Route"], bool]
 """Whether an instance will do for one particular call, which may have tried it already."""
+STAMP = 48
+"""Bits that leave room for the count of all calls behind a score; one number compares faster than a pair."""
+RANK = 24
+"""Bits of an entry that tell its seat's rank."""
+RANKS = (1 << RANK) - 1
 
 
 class Seat:
@@ -35,7 +40,7 @@ class Seat:
         """Its rank in the order in which the instances were added."""
         self.entry = entry
         """What stands for it in the index's order; None while it is set aside."""
-        self.turn = 0.0
+        self.turn = 0
         """The index's own note on it."""
         self.due: Any = None
         """What stands for it among those that come back later; older entries of it are out of date."""
@@ -137,42 +142,47 @@ class Single:
 class Ranked:
     """Lowest score first; of equals, the one that was added first.
 
-    :param score: a seat's score, of any type that compares.
+    An entry is one number, the score above the seat's rank: two of them compare in a third of the time of a pair.
+
+    :param score: a seat's score, a whole number.
     :param falls: whether scores can fall too; then each instance tells its seats when it may have happened.
     """
 
-    def __init__(self, group: Group, score: Callable[[Seat], Any], falls: bool = False) -> None:
+    def __init__(self, group: Group, score: Callable[[Seat], int], falls: bool = False) -> None:
         self._group = group
         self._score = score
-        self._heap: list[tuple[Any, int, Seat]] = []
-        for number, route in enumerate(group.routes):
-            seat = Seat(route, group, self, number)
-            seat.entry = (score(seat), number, seat)
-            self._heap.append(seat.entry)
-            if falls:
-                route.falling.append(seat)
+        self._seats = [Seat(route, group, self, number) for number, route in enumerate(group.routes)]
+        self._heap = [self._entered(seat) for seat in self._seats]
         heapify(self._heap)
+        if falls:
+            for seat in self._seats:
+                seat.route.falling.append(seat)
+
+    def _entered(self, seat: Seat) -> int:
+        entry: int = (self._score(seat) << RANK) + seat.number
+        seat.entry = entry
+        return entry
 
     def add(self, seat: Seat) -> None:
         """See :meth:`Index.add`."""
-        seat.entry = (self._score(seat), seat.number, seat)
-        heappush(self._heap, seat.entry)
+        heappush(self._heap, self._entered(seat))
 
     def pick(self, now: float, fit: Fit | None, streamed: bool = False) -> Seat | None:
         """See :meth:`Index.pick`."""
         heap = self._heap
-        passed: list[Any] = []
+        passed: list[int] = []
         found = None
         while heap:
             entry = heap[0]
-            score, number, seat = entry
-            if seat.entry is not entry:
+            number = entry & RANKS
+            seat = self._seats[number]
+            if seat.entry != entry:
                 heappop(heap)
                 continue
-            current = self._score(seat)
-            if current != score:
-                seat.entry = (current, number, seat)
-                heapreplace(heap, seat.entry)
+            current = (self._score(seat) << RANK) + number
+            if current != entry:
+                seat.entry = current
+                heapreplace(heap, current)
                 continue
             if seat.route.blocked_until > now:
                 heappop(heap)
@@ -188,17 +198,16 @@ class Ranked:
 
     def given(self, seat: Seat) -> None:
         """See :meth:`Index.given`."""
+        if self._heap[0] == seat.entry:  # else it was taken past others that did not fit
+            heapreplace(self._heap, self._entered(seat))
 
     def fell(self, seat: Seat) -> None:
         """See :meth:`Index.fell`."""
-        if seat.entry is None:
-            return
-        score = self._score(seat)
-        if score < seat.entry[0]:
-            seat.entry = (score, seat.number, seat)
-            heappush(self._heap, seat.entry)
-            if len(self._heap) > 4 * len(self._group.routes) + 16:  # most of it is out of date
-                self._heap = [entry for entry in self._heap if entry[2].entry is entry]
+        before = seat.entry
+        if before is not None and (self._score(seat) << RANK) + seat.number < before:
+            heappush(self._heap, self._entered(seat))
+            if len(self._heap) > 4 * len(self._seats) + 16:  # most of it is out of date
+                self._heap = [seat.entry for seat in self._seats if seat.entry is not None]
                 heapify(self._heap)
 
 
@@ -206,7 +215,7 @@ class InTurn(Ranked):
     """Each instance in turn, in the order in which they were added. One that was away does not catch up."""
 
     def __init__(self, group: Group) -> None:
-        self._lap = 0.0
+        self._lap = 0
         super().__init__(group, lambda seat: seat.turn)
 
     def add(self, seat: Seat) -> None:
@@ -218,8 +227,9 @@ class InTurn(Ranked):
         """See :meth:`Index.given`."""
         self._lap = max(self._lap, seat.turn)
         seat.turn += 1
+        super().given(seat)
 
 
-def given_longest_ago(seat: Seat) -> Any:
+def given_longest_ago(seat: Seat) -> int:
     """A score: the count at which the instance was last given a call."""
     return seat.route.last_given

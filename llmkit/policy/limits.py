@@ -66,9 +66,10 @@ def _refill(quota: Quota, limit: float) -> float:
 class Taken:
     """What one call has booked, until it is settled or refunded."""
 
-    __slots__ = ("at", "entries", "open", "requests", "tokens", "total")
+    __slots__ = ("at", "entries", "limiter", "open", "requests", "tokens", "total")
 
-    def __init__(self, at: float, tokens: int, entries: Sequence[Entry], requests: int, total: int) -> None:
+    def __init__(self, limiter: Limiter, at: float, tokens: int, entries: Sequence[Entry], requests: int, total: int) -> None:
+        self.limiter = limiter
         self.at = at
         self.tokens = tokens
         self.entries = entries
@@ -125,8 +126,8 @@ class Limiter:
         refund or a settlement can make it earlier, so whoever waits may be woken and ask again."""
         at = now
         for window in self._windows:
-            if (ready := window.ready_at(now, tokens)) > at:
-                at = ready
+            if window.requests >= window.most_requests or window.tokens + tokens > window.most_tokens:
+                at = max(at, window.ready_at(now, tokens))
         if self._told:
             if self._told_requests is not None:
                 at = max(at, self._told_requests.ready_at(now, self._requests_taken, 1))
@@ -141,11 +142,11 @@ class Limiter:
         entries = []
         for window in self._windows:
             entries.append(window.take(now, 1, tokens))
-        return Taken(now, tokens, entries, self._requests_taken, self._tokens_taken)
+        return Taken(self, now, tokens, entries, self._requests_taken, self._tokens_taken)
 
     def nothing(self, at: float) -> Taken:
         """What a call has taken that was sent before this limiter began."""
-        return Taken(at, 0, (), self._requests_taken, self._tokens_taken)
+        return Taken(self, at, 0, (), self._requests_taken, self._tokens_taken)
 
     def settle(self, taken: Taken, tokens: int, now: float) -> None:
         """Put what a call really used in the place of its estimate. What it used less comes free at once; what it used more counts
@@ -154,10 +155,10 @@ class Limiter:
         if not taken.open:
             return
         taken.open = False
+        if not (self._weighs or self._told):
+            return
         more = (tokens if tokens > 0 else 0) - taken.tokens
         self._tokens_taken += more
-        if not self._weighs:
-            return
         if more > 0:
             for window in self._windows:
                 window.take(now, 0, more)

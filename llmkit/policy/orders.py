@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import TYPE_CHECKING
 
-from llmkit.policy.indexes import Fit, Group, Ranked, Seat
+from llmkit.policy.indexes import RANK, RANKS, STAMP, Fit, Group, Ranked, Seat
 from llmkit.policy.routes import OLD
 
 if TYPE_CHECKING:
@@ -55,20 +55,30 @@ TRY_NEW, TRY_OLD = 2, 5
 """At most every so manieth call tries an instance that was never measured, or not for a while."""
 
 
-def _seconds(seat: Seat) -> Any:
-    return math.inf if seat.route.latency is None else seat.route.latency
+NEVER = 1 << 62
+"""A score behind every measured time."""
 
 
-def _seconds_to_first(seat: Seat) -> Any:
-    return math.inf if seat.route.first_event is None else seat.route.first_event
+def _seconds(seat: Seat) -> int:
+    seconds = seat.route.latency
+    return NEVER if seconds is None else int(seconds * 1e9)
 
 
-def _measured(seat: Seat) -> Any:
-    return (seat.route.latency_at, seat.route.last_given)
+def _seconds_to_first(seat: Seat) -> int:
+    seconds = seat.route.first_event
+    return NEVER if seconds is None else int(seconds * 1e9)
 
 
-def _measured_first(seat: Seat) -> Any:
-    return (seat.route.first_event_at, seat.route.last_given)
+def _measured(seat: Seat) -> int:
+    return _at(seat.route.latency_at) + seat.route.last_given
+
+
+def _measured_first(seat: Seat) -> int:
+    return _at(seat.route.first_event_at) + seat.route.last_given
+
+
+def _at(time: float) -> int:
+    return (-NEVER if time == -math.inf else int(time * 1e6)) << STAMP
 
 
 class ByLot:
@@ -120,51 +130,70 @@ class ByLot:
         """See :meth:`Index.fell`."""
 
 
+LENGTH = 1 << 50
+"""The window of the heaviest instance, in units of virtual time."""
+WHOLE = LENGTH << 100
+"""A weight times its window."""
+MOST = 1e30
+"""How much lighter than the heaviest an instance counts as at most."""
+
+
 class Shares:
     """Calls in proportion to weights, spread evenly: at any moment each instance is within one call of its share.
 
     Every instance's j-th call has a window in virtual time, from (j - 1) / weight to j / weight; of those whose window is open the
     one that closes first is next. This is earliest-deadline-first over Pfair windows (S. Baruah et al., "Proportionate progress",
-    Algorithmica 15, 1996), which keeps every share within one; virtual time advances by 1 / (sum of weights) with each call.
+    Algorithmica 15, 1996), which keeps every share within one; virtual time advances by 1 / (sum of weights) with each call. It is
+    counted in whole numbers: the window of the heaviest instance has :data:`LENGTH`.
     """
 
     def __init__(self, group: Group) -> None:
         self._group = group
-        self._time = 0.0
-        self._weight = 0.0
-        self._open: list[tuple[float, int, Seat]] = []
-        self._closed: list[tuple[float, int, Seat]] = []
-        for number, route in enumerate(group.routes):
-            self.add(Seat(route, group, self, number))
+        self._seats = [Seat(route, group, self, number) for number, route in enumerate(group.routes)]
+        heaviest = max([route.instance.weight for route in group.routes])
+        self._windows = [int(min(heaviest / route.instance.weight, MOST) * LENGTH) for route in group.routes]
+        self._time = 0
+        self._weight = 0
+        """The weights of all that may take calls, in units of which the heaviest has 2^100."""
+        self._step = LENGTH
+        """How far a call takes virtual time."""
+        self._open: list[int] = []
+        self._closed: list[int] = []
+        for seat in self._seats:
+            self.add(seat)
 
     def add(self, seat: Seat) -> None:
         """See :meth:`Index.add`."""
-        self._weight += seat.route.instance.weight
+        self._weigh(WHOLE // self._windows[seat.number])
         seat.turn = max(seat.turn, self._time)
         self._close(seat)
 
+    def _weigh(self, change: int) -> None:
+        self._weight += change
+        if self._weight:
+            self._step = WHOLE // self._weight
+
     def _close(self, seat: Seat) -> None:
-        seat.entry = (seat.turn, seat.number, seat)
+        seat.entry = (seat.turn << RANK) + seat.number
         heappush(self._closed, seat.entry)
 
     def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
         """See :meth:`Index.pick`."""
-        passed: list[Any] = []
+        passed: list[int] = []
         found = None
+        self._begin()
         while found is None:
-            self._begin()
             if not self._open:
                 if not self._closed:
                     break
                 # all whose window is open will not do: the next one begins early
-                self._move(heappop(self._closed))
-                continue
-            entry = self._open[0]
-            seat = entry[2]
+                heappush(self._open, self._opened(heappop(self._closed)))
+            seat = self._seats[self._open[0] & RANKS]
             if seat.route.blocked_until > now:
                 heappop(self._open)
-                self._weight -= seat.route.instance.weight
+                self._weigh(-(WHOLE // self._windows[seat.number]))
                 self._group.set_aside(seat)
+                self._begin()
             elif fit is not None and not fit(seat.route):
                 passed.append(heappop(self._open))
             else:
@@ -175,25 +204,33 @@ class Shares:
 
     def _begin(self) -> None:
         """Open the windows that begin before the next call's place in virtual time ends."""
-        until = self._time + (1 - 1e-9) / max(self._weight, 1e-300)
-        while self._closed and self._closed[0][0] < until:
-            self._move(heappop(self._closed))
+        closed, until = self._closed, self._until()
+        while closed and closed[0] < until:
+            heappush(self._open, self._opened(heappop(closed)))
 
-    def _move(self, entry: tuple[float, int, Seat]) -> None:
-        seat = entry[2]
-        seat.entry = (seat.turn + 1 / seat.route.instance.weight, seat.number, seat)
-        heappush(self._open, seat.entry)
+    def _until(self) -> int:
+        """Entries below this one are of windows that begin before the next call's place in virtual time ends."""
+        return self._time + self._step - (self._step >> 30) << RANK
+
+    def _opened(self, entry: int) -> int:
+        """The entry of a window that opens."""
+        seat = self._seats[entry & RANKS]
+        seat.entry = entry + (self._windows[seat.number] << RANK)
+        return seat.entry  # type: ignore[no-any-return]
 
     def given(self, seat: Seat) -> None:
         """See :meth:`Index.given`."""
-        if self._open[0] is seat.entry:
-            heappop(self._open)
-        else:  # it was taken past others that did not fit
+        seat.turn += self._windows[seat.number]
+        self._time += self._step
+        if self._open[0] != seat.entry:  # it was taken past others that did not fit
             self._open.remove(seat.entry)
             heapify(self._open)
-        seat.turn += 1 / seat.route.instance.weight
-        self._close(seat)
-        self._time += 1 / max(self._weight, seat.route.instance.weight)  # the sum loses small weights beside huge ones
+            self._close(seat)
+        elif (entry := (seat.turn << RANK) + seat.number) < self._until():  # its next window is open already
+            heapreplace(self._open, self._opened(entry))
+        else:
+            heappop(self._open)
+            self._close(seat)
 
     def fell(self, seat: Seat) -> None:
         """See :meth:`Index.fell`."""

@@ -143,7 +143,7 @@ class Lease:
         self.epoch = epoch
         """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
         self.released = False
-        self.taken: Sequence[tuple[Limiter, Taken]] = ()
+        self.taken: Sequence[Taken] = ()
         """What it took of limits on requests and tokens."""
 
 

@@ -13,10 +13,10 @@ instances that can serve the same calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import TYPE_CHECKING, Protocol, Union
 
 from llmkit.errors import ConfigError, did_you_mean, shown
-from llmkit.policy.indexes import Group, Index, InTurn, Ranked, Seat, given_longest_ago
+from llmkit.policy.indexes import STAMP, Group, Index, InTurn, Ranked, Seat, given_longest_ago
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
@@ -64,15 +64,11 @@ def index_of(strategy: AnyStrategy, group: Group, chosen: Callable[[Strategy, li
     return Scan(group, lambda routes, now: chosen(strategy, routes, now))
 
 
-STAMP = 48
-"""Bits that leave room for the count of all calls behind a score; one number compares faster than a pair."""
-
-
-def _in_flight(seat: Seat) -> Any:
+def _in_flight(seat: Seat) -> int:
     return (seat.route.in_flight << STAMP) + seat.route.last_given
 
 
-def _priority(seat: Seat) -> Any:
+def _priority(seat: Seat) -> int:
     return (seat.route.instance.priority << STAMP) + seat.route.last_given
 
 
@@ -94,9 +90,9 @@ def _shares(group: Group, random: Callable[[], float]) -> Index:
     return Shares(group)
 
 
-def _usage(seat: Seat) -> Any:
+def _usage(seat: Seat) -> int:
     limiter = seat.route.limiter
-    return (0.0 if limiter is None else limiter.usage_score, seat.route.last_given)
+    return (0 if limiter is None else int(limiter.usage_score * 1e6) << STAMP) + seat.route.last_given
 
 
 BY_FACTS = ("cheapest", "fastest", "quality")

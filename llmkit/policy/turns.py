@@ -98,13 +98,13 @@ class Turns(Instances):
         return group
 
     def _lease(self, plan: Plan, call: Call[Any], tried: Tried, now: float, tokens: int) -> Lease | None:
+        if tried is NOTHING_TRIED and self.limiter is None:
+            return self._from(plan, None, (), now, call, tokens)
         if self.limiter is not None:
             held_until = self.limiter.ready_at(now, tokens)
             plan.held_until = held_until if held_until > now else 0.0
             if plan.held_until:
                 return None
-        if tried is NOTHING_TRIED:
-            return self._from(plan, None, (), now, call, tokens)
         lease = None
         if tried.keys:
             lease = self._from(plan, fresh(tried, True, now, tokens), tried.keys, now, call, tokens)
@@ -126,11 +126,11 @@ class Turns(Instances):
                     continue
                 key = route.keys.pick(now, keys, tokens)
                 if key is not None:
-                    group.index.given(seat)
                     lease = Lease(route, key, now, self._epoch)
                     if route.metered or self.limiter is not None:
                         self._take(lease, tokens)
                     self._give(lease)
+                    group.index.given(seat)
                     return lease
                 route.refresh(now, tokens)
                 self._short_of = max(self._short_of, tokens)
@@ -177,10 +177,14 @@ class Turns(Instances):
 
     def _take(self, lease: Lease, tokens: int) -> None:
         """Book a call with every limiter that it concerns."""
+        started = lease.started
         taken = lease.taken = []
-        for limiter in (self.limiter, lease.route.limiter, lease.key.limiter):
-            if limiter is not None:
-                taken.append((limiter, limiter.take(lease.started, tokens)))
+        if (limiter := self.limiter) is not None:
+            taken.append(limiter.take(started, tokens))
+        if (limiter := lease.route.limiter) is not None:
+            taken.append(limiter.take(started, tokens))
+        if (limiter := lease.key.limiter) is not None:
+            taken.append(limiter.take(started, tokens))
 
     def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
         """An error came: what has to rest rests."""

@@ -41,7 +41,7 @@ class Window:
     """
 
     __slots__ = (
-        *("_entries", "_grain", "_names", "_request_pace", "_requests_drained", "_span", "_token_pace", "_tokens_drained"),
+        *("_drained", "_entries", "_grain", "_last", "_last_until", "_names", "_request_pace", "_span", "_token_pace"),
         *("most_requests", "most_tokens", "requests", "seconds", "tokens"),
     )
 
@@ -58,8 +58,12 @@ class Window:
         self._grain = seconds * GRAIN
         self._request_pace = seconds / self.most_requests
         self._token_pace = seconds / self.most_tokens
-        self._requests_drained = self._tokens_drained = 0.0
+        self._drained: tuple[float, float] | None = None
+        """When the booked requests and tokens would be used up; None until somebody asks for :attr:`drained`."""
         self._entries: deque[Entry] = deque()
+        self._last = Entry(0.0, -1.0, 0, 0)
+        """The newest entry, which bookings before :attr:`_last_until` go to."""
+        self._last_until = -math.inf
 
     def expire(self, now: float) -> None:
         """Forget what has left the window."""
@@ -69,6 +73,8 @@ class Window:
             self.requests -= entry.requests
             self.tokens -= entry.tokens
             entry.end = -1.0
+            if not entries:
+                self._last_until = -math.inf  # whatever the clock does next
 
     def ready_at(self, now: float, tokens: int) -> float:
         """``now`` if a request of ``tokens`` fits in; else the earliest time at which it will, if nothing more is booked."""
@@ -90,24 +96,27 @@ class Window:
 
     def take(self, now: float, requests: int, tokens: int) -> Entry:
         """Book requests and tokens, whether they fit or not."""
-        entries = self._entries
         end = now + self._span
-        if entries and now - (entry := entries[-1]).begun < self._grain:
+        if now < self._last_until:
+            entry = self._last
             entry.requests += requests
             entry.tokens += tokens
             if end > entry.end:
                 entry.end = end
         else:
             self.expire(now)
-            entry = Entry(now, end, requests, tokens)
-            entries.append(entry)
+            entry = self._last = Entry(now, end, requests, tokens)
+            self._last_until = now + self._grain
+            self._entries.append(entry)
         self.requests += requests
         self.tokens += tokens
-        drained = self._requests_drained
-        self._requests_drained = (drained if drained > now else now) + requests * self._request_pace
-        drained = self._tokens_drained
-        self._tokens_drained = (drained if drained > now else now) + tokens * self._token_pace
+        if self._drained is not None:
+            self._drain(now, requests, tokens)
         return entry
+
+    def _drain(self, now: float, requests: int, tokens: int) -> None:
+        by_requests, by_tokens = self._drained or (0.0, 0.0)
+        self._drained = (max(by_requests, now) + requests * self._request_pace, max(by_tokens, now) + tokens * self._token_pace)
 
     def give_back(self, entry: Entry, requests: int, tokens: int) -> None:
         """Take so much out of an entry again; nothing where the entry has left the window."""
@@ -117,13 +126,18 @@ class Window:
         entry.tokens -= tokens
         self.requests -= requests
         self.tokens -= tokens
-        self._requests_drained -= requests * self._request_pace
-        self._tokens_drained -= tokens * self._token_pace
+        if self._drained is not None:
+            by_requests, by_tokens = self._drained
+            self._drained = (by_requests - requests * self._request_pace, by_tokens - tokens * self._token_pace)
 
     @property
     def drained(self) -> float:
         """When all that was booked would be used up at the limits' own pace; 0 before anything was."""
-        return max(self._requests_drained, self._tokens_drained)
+        if self._drained is None:
+            self._drained = (0.0, 0.0)
+            for entry in self._entries:
+                self._drain(entry.begun, entry.requests, entry.tokens)
+        return max(self._drained)
 
     @property
     def counts_tokens(self) -> bool:
@@ -162,10 +176,13 @@ class Window:
             entry.end = -1.0
         entries = [Entry(now + left - self._span, now + left, *ends[left]) for left in sorted(ends)]
         self._entries = deque(entries)
+        self._last_until = -math.inf
         self.requests = sum([entry.requests for entry in entries])
         self.tokens = sum([entry.tokens for entry in entries])
-        self._requests_drained = now + self.requests * self._request_pace if self.requests else 0.0
-        self._tokens_drained = now + self.tokens * self._token_pace if self.tokens else 0.0
+        self._drained = (
+            now + self.requests * self._request_pace if self.requests else 0.0,
+            now + self.tokens * self._token_pace if self.tokens else 0.0,
+        )
 
     def _limits(self) -> list[tuple[str, float, int]]:
         both = zip(self._names, (self.most_requests, self.most_tokens), (self.requests, self.tokens), strict=True)
