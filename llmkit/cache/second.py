@@ -14,8 +14,8 @@ from llmkit.cache.store import Cache
 from llmkit.wire.redact import describe
 
 ALLOWED = 0.09
-"""Seconds that a call may spend on the second level in all: waiting for a thread, making a connection, every operation. A tenth of a
-second is promised."""
+"""Seconds that a call may spend on the second level in all: waiting for a thread, making a connection, every operation. What is
+promised is a tenth of a second."""
 ASKING = 0.06
 """How much of that may go before the vendor is asked, so that some is left to keep the answer."""
 LOCKED = 10.0
