@@ -17,8 +17,7 @@ import attrs
 import orjson
 
 from llmkit.cache.keys import VERSION
-from llmkit.values.base import trusted
-from llmkit.values.completion import Completion, FinishReason, Timing
+from llmkit.values.completion import Completion, FinishReason
 from llmkit.values.embeddings import Embeddings
 from llmkit.values.messages import Message, Reasoning, Refusal, Text
 
@@ -29,6 +28,7 @@ KEPT = (FinishReason.STOP, FinishReason.TOOL_CALLS, FinishReason.LENGTH)
 SHARED = (Text, Reasoning, Refusal)
 """Parts in which, without ``extra``, nothing can be changed."""
 JSON_TYPES = (dict, list, str, int, float, bool, type(None))
+STORY = frozenset(("attempts", "headers", "timing", "_times", "_tries"))
 NO_COST = Decimal(0)
 OVERHEAD = 1000
 """Bytes of an entry in memory beside its texts, about."""
@@ -63,8 +63,7 @@ class Entry:
             fields[name] = orjson.loads(data)
         if "messages" in fields:
             _restore_messages(fields)
-        fields["headers"] = {}
-        fields["timing"] = trusted(Timing, {"total": seconds, "queued": 0.0, "first_event": None})
+        fields["_times"] = (seconds, 0.0, None)
         return answer
 
     def value(self) -> Any:
@@ -78,20 +77,21 @@ def entry_of(answer: Any, now: float, ttl: float | None) -> Entry | None:
     if isinstance(answer, Completion):
         return _chat(answer, now, until) if type(answer.parsed) in JSON_TYPES else None
     if isinstance(answer, Embeddings):
-        fields = {**vars(answer), "raw": None, "_body": None, "attempts": (), "headers": None, "cached": True}
+        fields = {**_shared(answer), "raw": None, "_body": None, "cached": True}
         size = OVERHEAD + 32 * sum(len(vector) for vector in answer.vectors)
         return Entry("embed", fields, {}, now, until, size)
     return None
 
 
 def _chat(answer: Completion, now: float, until: float) -> Entry | None:
-    fields = {**vars(answer), "attempts": (), "headers": None, "cached": True, "cost": NO_COST}
+    fields = {**_shared(answer), "cached": True, "cost": NO_COST}
     copied = {}
     try:
-        if (raw := fields.pop("raw", None)) is not None:
+        raw = fields.pop("raw", None)
+        if raw is not None and fields.get("_body") is None:
             fields["_body"] = orjson.dumps(raw)
-        if fields["parsed"] is not None:
-            copied["parsed"] = orjson.dumps(fields["parsed"])
+        if answer.parsed is not None:
+            copied["parsed"] = orjson.dumps(answer.parsed)
     except TypeError:
         return None
     messages = (answer.message, *answer.alternatives)
@@ -103,6 +103,11 @@ def _chat(answer: Completion, now: float, until: float) -> Entry | None:
         return None
     copied["messages"] = written
     return Entry("chat", fields, copied, now, until, size + len(written))
+
+
+def _shared(answer: Answer) -> dict[str, Any]:
+    """An answer's fields without the story of how it was got, which is another for everybody who gets it."""
+    return {name: value for name, value in vars(answer).items() if name not in STORY}
 
 
 def _unchangeable(message: Message) -> bool:

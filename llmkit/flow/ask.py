@@ -84,16 +84,16 @@ async def _attempt(kit: Kit, trail: Trail, lease: Lease) -> Any:
     kit.router.release(lease, now, answered=True, usage=getattr(answer, "usage", None))
     if now >= lease.key.look_at:
         kit.router.learn(lease, reply.headers, now)
-    attempt = trail.book(lease, now, None)
+    seconds = trail.book(lease, now, None)
     if kit.hooks.attempt:
-        kit.hooks.attempt(call=call, attempt=attempt)
+        kit.hooks.attempt(call=call, attempt=trail.attempts[-1])
     if isinstance(answer, Answer):
         stamp(answer, route, trail, now, reply.headers)
         bill = route.pricer.bill(answer)
-        keep_raw(answer, reply.body)
+        keep_raw(answer, reply)
         if dropped or (isinstance(call, ChatCall) and (call.options is not NO_OPTIONS or call.plan is not None)):
             finished(call, answer, dropped)
-        kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, attempt.seconds, bill)
+        kit.ledger.answered(route.name, lease.key.label, call.task, call.tags, answer.usage, seconds, bill)
     return answer
 
 

@@ -19,9 +19,7 @@ from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
 from llmkit.policy.routes import Lease, Route
 from llmkit.provider import Provider
-from llmkit.values.base import trusted
 from llmkit.values.calls import Call, ChatCall
-from llmkit.values.completion import Timing
 from llmkit.values.options import NO_OPTIONS, OPTION_NAMES
 from llmkit.wire.errors import request_id
 from llmkit.wire.http import HttpReply, HttpRequest, flaw
@@ -184,12 +182,15 @@ def timed_out(call: Call[Any], error: LLMError, now: float) -> LLMError:
     return error
 
 
-def keep_raw(answer: Any, body: bytes) -> None:
-    """Keep the reply's bytes in the place of the JSON in it; a reply in another form may come from anybody's provider."""
-    fields = answer.__dict__
+def keep_raw(answer: Any, reply: HttpReply) -> None:
+    """Keep the reply's bytes in the place of the JSON in it, and its headers small; a reply in another form may come from anybody's
+    provider."""
+    fields, body = answer.__dict__, reply.body
     if fields.get("raw") is not None and body[:1] == b"{":
         del fields["raw"]
         fields["_body"] = body
+    if (pack := getattr(reply.headers, "pack", None)) is not None:
+        pack()
 
 
 def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, first_event: float | None = None) -> None:
@@ -200,8 +201,10 @@ def stamp(answer: Any, route: Route, trail: Trail, now: float, headers: Any, fir
     fields["instance"] = route.name
     fields["headers"] = headers
     fields["request_id"] = request_id(headers)
-    fields["attempts"] = tuple(trail.attempts)
-    fields["timing"] = trusted(Timing, {"total": now - trail.started, "queued": trail.queued, "first_event": first_event})
+    fields["_tries"] = tuple(trail.tries)
+    fields["_times"] = (now - trail.started, trail.queued, first_event)
+    fields.pop("attempts", None)
+    fields.pop("timing", None)
     fields["_pricer"] = route.pricer
     if fields.get("cost") is None:
         fields.pop("cost", None)

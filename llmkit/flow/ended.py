@@ -17,10 +17,10 @@ def called_off(kit: Kit, trail: Trail, lease: Lease) -> None:
     name = lease.route.name
     provider = lease.route.instance.provider
     error = CallCancelled("called off before its answer came", provider=provider, instance=name, ambiguous=True)
-    attempt = trail.book(lease, now, error)
-    kit.ledger.interrupted(name, lease.key.label, trail.call.task, trail.call.tags, None, None, attempt.seconds)
+    seconds = trail.book(lease, now, error)
+    kit.ledger.interrupted(name, lease.key.label, trail.call.task, trail.call.tags, None, None, seconds)
     if kit.hooks.attempt:
-        kit.hooks.attempt(call=trail.call, attempt=attempt)
+        kit.hooks.attempt(call=trail.call, attempt=trail.attempts[-1])
 
 
 def failed_beside(kit: Kit, trail: Trail, lease: Lease, error: LLMError) -> None:
@@ -29,7 +29,7 @@ def failed_beside(kit: Kit, trail: Trail, lease: Lease, error: LLMError) -> None
     error.provider = error.provider or lease.route.instance.provider
     error.instance = error.instance or lease.route.name
     kit.router.release(lease, now, error)
-    attempt = trail.book(lease, now, error)
-    kit.ledger.failed(lease.route.name, lease.key.label, trail.call.task, trail.call.tags, error, attempt.seconds)
+    seconds = trail.book(lease, now, error)
+    kit.ledger.failed(lease.route.name, lease.key.label, trail.call.task, trail.call.tags, error, seconds)
     if kit.hooks.attempt:
-        kit.hooks.attempt(call=trail.call, attempt=attempt)
+        kit.hooks.attempt(call=trail.call, attempt=trail.attempts[-1])

@@ -39,7 +39,7 @@ async def failover(
 
                 lease = await turn(kit, trail, found)
         except LLMError as error:  # also what the router says, which knows nothing of earlier tries
-            error.attempts = tuple(trail.attempts)
+            error.attempts = trail.attempts
             raise
         try:
             if failed is not None:
@@ -61,10 +61,10 @@ async def failover(
         failure.provider = failure.provider or lease.route.instance.provider
         failure.instance = failure.instance or lease.route.name
         kit.router.release(lease, now, failure)
-        attempt_made = trail.book(lease, now, failure)
-        kit.ledger.failed(lease.route.name, lease.key.label, call.task, call.tags, failure, attempt_made.seconds)
+        seconds = trail.book(lease, now, failure)
+        kit.ledger.failed(lease.route.name, lease.key.label, call.task, call.tags, failure, seconds)
         if hooks.attempt:
-            hooks.attempt(call=call, attempt=attempt_made)
+            hooks.attempt(call=call, attempt=trail.attempts[-1])
         pause = trail.failed(kit, lease, failure, now)
         if pause:
             trail.queued += pause

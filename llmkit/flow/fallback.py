@@ -105,7 +105,7 @@ class _Story:
             return attrs.evolve(answer, attempts=self.attempts + _later(answer.attempts, later), timing=timing)
         trail = answer.trail
         trail.started = self.started
-        trail.attempts[:] = self.attempts + _later(trail.attempts, later)
+        trail.attempts = self.attempts + _later(trail.attempts, later)
         answer.first_event = None if answer.first_event is None else answer.first_event + later
         return answer
 

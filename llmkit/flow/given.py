@@ -32,7 +32,7 @@ def given_stream(call: ChatCall, answer: Completion) -> GivenStream:
     """``answer`` as a stream of one piece of text."""
     text: list[Event] = [TextDelta(answer.text)] if answer.text else []
     trail = Trail(call, 0.0)
-    trail.attempts += answer.attempts
+    trail.attempts = answer.attempts
     return GivenStream(
         call=call,
         trail=trail,

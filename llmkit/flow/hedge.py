@@ -38,7 +38,7 @@ def hedging(
 
     async def hedged(kit: Kit, trail: Trail, lease: Lease) -> T:
         account, streamed = kit.hedging(), trail.call.streamed
-        if not trail.attempts:
+        if not trail.tries:
             account.pay_in(hedge)
         times = account.times(lease.route, streamed)
         delay = account.delay(hedge, times)
@@ -62,7 +62,7 @@ def hedging(
         for tried in pair.leases[: number + 1]:  # the first has taken at least so long where the second was quicker
             account.times(tried.route, streamed).observe(now - tried.started)
         if isinstance(answer, Completion):  # nobody has seen it yet
-            vars(answer)["attempts"] = tuple(sorted(trail.attempts, key=lambda attempt: attempt.started))
+            vars(answer)["_tries"] = tuple(sorted(trail.tries, key=lambda fields: fields[2]))
         return answer
 
     return hedged

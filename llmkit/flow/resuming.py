@@ -23,7 +23,7 @@ from llmkit.flow.retrying import Trail
 from llmkit.flow.stream import OpenStream, close_stream, interrupted, open_on, read_stream
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Resume
-from llmkit.values.completion import Completion, Timing
+from llmkit.values.completion import Completion
 from llmkit.values.events import Event, StreamResumed, UsageReported
 from llmkit.values.messages import Reasoning, Text
 
@@ -55,9 +55,8 @@ class Past:
         vars(last).pop("cost")
         vars(last)["_pricer"] = fields["_pricer"]
         fields["_pricer"] = lambda answer: None if part.cost is None or last.cost is None else part.cost + last.cost
-        timing = fields["timing"]
         first = None if part.timing is None else part.timing.first_event
-        fields["timing"] = Timing(timing.total, timing.queued, first)
+        fields["_times"] = (*fields["_times"][:2], first)
 
 
 async def read_resuming(kit: Kit, stream: OpenStream) -> AsyncGenerator[list[Event], None]:

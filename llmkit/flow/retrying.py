@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import AllInstancesFailed, ErrorCode, LLMError, RateLimitError, Recovery, RequestTimeout
 from llmkit.flow.kit import Kit
 from llmkit.policy.breaker import is_fault
 from llmkit.policy.routes import NOTHING_TRIED, Lease, Tried
-from llmkit.values.base import trusted
 from llmkit.values.calls import Call
 from llmkit.values.completion import Attempt
 
@@ -29,26 +29,28 @@ class Trail:
     def __init__(self, call: Call[Any], started: float) -> None:
         self.call = call
         self.started = started
-        self.attempts: list[Attempt] = []
+        self.tries: list[tuple[str, str, float, float, LLMError | None]] = []
+        """The fields of each :class:`~llmkit.values.completion.Attempt`, which is made when somebody asks for it."""
 
     @property
     def failures(self) -> list[LLMError]:
         """What went wrong so far."""
-        return [attempt.error for attempt in self.attempts if attempt.error is not None]
+        return [fields[-1] for fields in self.tries if fields[-1] is not None]
 
-    def book(self, lease: Lease, now: float, error: LLMError | None) -> Attempt:
-        """Write one try down."""
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The tries, as the user sees them."""
+        return tuple([Attempt(*fields) for fields in self.tries])
+
+    @attempts.setter
+    def attempts(self, attempts: Iterable[Attempt]) -> None:
+        self.tries = [(each.instance, each.key, each.started, each.seconds, each.error) for each in attempts]
+
+    def book(self, lease: Lease, now: float, error: LLMError | None) -> float:
+        """Write one try down; how long it took, in seconds."""
         began = lease.started
-        fields = {
-            "instance": lease.route.name,
-            "key": lease.key.label,
-            "started": began - self.started,
-            "seconds": now - began,
-            "error": error,
-        }
-        attempt = trusted(Attempt, fields)
-        self.attempts.append(attempt)
-        return attempt
+        self.tries.append((lease.route.name, lease.key.label, began - self.started, now - began, error))
+        return now - began
 
     def failed(self, kit: Kit, lease: Lease, error: LLMError, now: float) -> float:
         """Decide what follows a failed try: seconds to pause before the next one.
@@ -78,7 +80,7 @@ class Trail:
         try:
             elsewhere = kit.router.elsewhere(self.call, self.tried, now)
         except LLMError as gone:  # every instance was taken out or switched off meanwhile
-            gone.attempts = tuple(self.attempts)
+            gone.attempts = self.attempts
             raise
         if elsewhere:
             return 0.0
@@ -127,7 +129,7 @@ class Trail:
 
     def over(self, error: LLMError) -> LLMError:
         """The error that ends the call: its own last one, or all of them where several instances failed."""
-        attempts, failures = tuple(self.attempts), self.failures
+        attempts, failures = self.attempts, self.failures
         instances = dict.fromkeys(failure.instance for failure in failures)
         late = isinstance(error, RequestTimeout) and error.phase == "deadline"
         if len(instances) > 1 and error.recovery is not Recovery.NEVER and not late:

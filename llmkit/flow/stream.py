@@ -77,7 +77,7 @@ class OpenStream:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The tries so far."""
-        return tuple(self.trail.attempts)
+        return self.trail.attempts
 
     def completion(self, now: float) -> Completion:
         """What has come so far, folded."""
@@ -291,15 +291,15 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
 def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, now: float) -> None:
     ended = stream.ended and failure is None
     lease, call = stream.lease, stream.call
-    attempt = stream.trail.book(stream.lease, now, failure)
+    seconds = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
-        kit.hooks.attempt(call=stream.call, attempt=attempt)
+        kit.hooks.attempt(call=stream.call, attempt=stream.trail.attempts[-1])
     booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
     bill = _bill(stream, usage)
     if ended:
-        kit.ledger.answered(*booked, attempt.seconds, bill)
+        kit.ledger.answered(*booked, seconds, bill)
     else:
-        kit.ledger.interrupted(*booked, failure, attempt.seconds, bill)
+        kit.ledger.interrupted(*booked, failure, seconds, bill)
     if stream.hold is not None and kit.budgets is not None:
         from llmkit.flow.budgeted import settled
 

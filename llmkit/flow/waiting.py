@@ -60,5 +60,5 @@ def _unavailable(kit: Kit, trail: Trail, error: LLMError) -> LLMError:
         error = failures[0]
     if isinstance(error, NoInstanceAvailable) and error.retry_after is not None:
         error.retry_at = kit.runtime.time() + error.retry_after
-    error.attempts = tuple(trail.attempts)
+    error.attempts = trail.attempts
     return error

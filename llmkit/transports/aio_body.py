@@ -35,26 +35,35 @@ class Headers(Mapping[str, str]):
     """A reply's headers, names in lower case. Most are never looked at, so they are taken over only when somebody asks for more
     than one by name."""
 
-    __slots__ = ("_all", "_pairs")
+    __slots__ = ("_all", "_pairs", "_raw")
 
-    def __init__(self, pairs: Any) -> None:
-        self._pairs = pairs
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._pairs: Any = response.headers
+        self._raw = response.raw_headers
         self._all: dict[str, str] | None = None
+
+    def pack(self) -> None:
+        """From now on they are read seldom: keep them as they came, which is a third of the size."""
+        self._pairs = self._all = None
 
     def _lowered(self) -> dict[str, str]:
         if self._all is None:
-            pairs = self._pairs
-            self._all = {name.lower(): ", ".join(pairs.getall(name)) for name in pairs}
+            self._all = {}
+            for name, value in self._raw:
+                known, text = name.decode("utf-8", "surrogateescape").lower(), value.decode("utf-8", "surrogateescape")
+                self._all[known] = f"{self._all[known]}, {text}" if known in self._all else text
         return self._all
 
     def __getitem__(self, name: str) -> str:
         return self._lowered()[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._pairs
+        return name in self._pairs if self._pairs is not None else str(name).lower() in self._lowered()
 
     def get(self, name: str, default: Any = None) -> Any:
         """The header of that name."""
+        if self._pairs is None:
+            return self._lowered().get(name.lower(), default)
         found = self._pairs.getall(name, ())
         return ", ".join(found) if found else default
 
@@ -87,12 +96,12 @@ def whole_reply(response: aiohttp.ClientResponse, exchange: Pending, session: Se
     data = content.read_nowait(-1) if content.total_bytes else b""
     if response.connection is not None:  # the end of the body has given it back already, as a rule
         response.release()
-    return HttpReply(response.status, Headers(pairs), data)
+    return HttpReply(response.status, Headers(response), data)
 
 
 def make_body(response: aiohttp.ClientResponse, exchange: Pending, session: Session, most: int) -> Body | LLMError:
     """The body that follows a head, if the head is acceptable."""
-    headers = Headers(response.headers)
+    headers = Headers(response)
     body = Body(response, headers, exchange, session)
     if _too_many(response.headers, exchange):
         body.close()

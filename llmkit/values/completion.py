@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 import attrs
 
 from llmkit.errors import LLMError
-from llmkit.values.base import Value
-from llmkit.values.messages import Message, ToolCall
+from llmkit.values.base import Value, trusted
+from llmkit.values.messages import Message, Text, ToolCall
 from llmkit.values.usage import Usage
 
 if TYPE_CHECKING:
@@ -82,42 +82,72 @@ class Answer(Value):
         return settled(self)
 
 
-class _Cost:
-    """``answer.cost``, found when it is first read: most programs never do, and finding it loads the catalogue.
+class Late:
+    """A field that is made when it is first read, of what its answer was left with. Most are never read, and what is not made
+    takes no time, no memory, and none of the garbage collector's.
 
-    An answer that was given a cost, or has found it, has it in its ``__dict__``, which goes before this.
+    What an answer was given, or has made, lies in its ``__dict__``, which goes before this.
     """
 
-    def __get__(self, answer: Any, kind: type[Any] | None = None) -> Any:
-        if answer is None:
-            raise AttributeError("cost")
-        facts = vars(answer)
-        pricer: Pricer | None = facts.get("_pricer")
-        cost = facts["cost"] = None if pricer is None else pricer(answer)
-        return cost
-
-
-class _Raw:
-    """``answer.raw``, read anew from the reply when it is first asked for: most programs never do, and the bytes are a fraction of
-    the size, of which the garbage collector sees nothing."""
+    def __init__(self, name: str, make: Callable[[Any, dict[str, Any]], Any]) -> None:
+        self._name = name
+        self._make = make
 
     def __get__(self, answer: Any, kind: type[Any] | None = None) -> Any:
         if answer is None:
-            raise AttributeError("raw")
-        from llmkit.wire.json import parse_json
-
+            raise AttributeError(self._name)
         facts = vars(answer)
-        body = facts.get("_body")
-        if body is not None:
-            facts.setdefault("raw", parse_json(body))  # another thread may have been here meanwhile
-            facts["_body"] = None
-        return facts.setdefault("raw", None)
+        return facts.setdefault(self._name, self._make(answer, facts))  # another thread may have been here meanwhile
+
+
+def _cost(answer: Any, facts: dict[str, Any]) -> Decimal | None:
+    """Finding it loads the catalogue."""
+    pricer: Pricer | None = facts.get("_pricer")
+    return None if pricer is None else pricer(answer)
+
+
+def _raw(answer: Any, facts: dict[str, Any]) -> Any:
+    """Read anew from the reply's bytes, which are a fraction of the size."""
+    from llmkit.wire.json import parse_json
+
+    body = facts.get("_body")
+    return None if body is None else parse_json(body)
+
+
+def _message(answer: Any, facts: dict[str, Any]) -> Message:
+    """Of an answer that is nothing but text."""
+    text = facts.get("_text")
+    content = (Text(text),) if text else ()
+    return trusted(Message, {"role": "assistant", "content": content, "name": None, "extra": None})
+
+
+def _attempts(answer: Any, facts: dict[str, Any]) -> tuple[Attempt, ...]:
+    return tuple([Attempt(*fields) for fields in facts.get("_tries", ())])
+
+
+def _timing(answer: Any, facts: dict[str, Any]) -> Timing | None:
+    times = facts.get("_times")
+    return None if times is None else Timing(*times)
+
+
+LATE: Mapping[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "attempts": _attempts,
+    "cost": _cost,
+    "headers": lambda answer, facts: {},
+    "message": _message,
+    "raw": _raw,
+    "timing": _timing,
+}
 
 
 def lazy(kind: type[A]) -> type[A]:
-    """A kind of answer whose ``cost`` and ``raw`` are found when they are first read."""
-    setattr(kind, "cost", _Cost())  # noqa: B010 (the type checker knows the fields)
-    setattr(kind, "raw", _Raw())  # noqa: B010
+    """A kind of answer some of whose fields are made when they are first read, and which has no use for a field that holds its
+    default: the class has that."""
+    for field in kind.__attrs_attrs__:
+        if field.name in LATE:
+            setattr(kind, field.name, Late(field.name, LATE[field.name]))
+        elif field.default is not attrs.NOTHING:
+            setattr(kind, field.name, field.default)
     return kind
 
 
@@ -166,7 +196,8 @@ class Completion(Answer):
     @property
     def text(self) -> str:
         """The answer's text; empty where there is none."""
-        return self.message.text
+        text: str | None = vars(self).get("_text")
+        return self.message.text if text is None else text
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from llmkit.errors import ConfigError, InvalidRequestError, InvalidResponseError, LLMError
 from llmkit.provider import Provider, error_fields
-from llmkit.values.base import blank, trusted
+from llmkit.values.base import trusted
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
 from llmkit.values.instances import Instance
@@ -56,7 +56,6 @@ CHAT = frozenset({"chat", "stream", "models"}) | SAMPLING | TOOLS | JSON
 """What nearly every vendor of the dialect can do."""
 
 
-BLANK = blank(Completion)
 DICTS = {dict}
 PLAIN = {"role", "content", "annotations"}
 """The fields of a message that says no more than its content."""
@@ -240,22 +239,36 @@ class OpenAIChat(Provider):
         if type(choices) is not list or not choices or {*map(type, choices)} != DICTS:
             raise InvalidResponseError("the reply has no choices", provider=self.name)
         first = choices[0]
-        message = self.message(first)
         reason = first.get("finish_reason")
-        parts = message.content
-        fields = {
-            **BLANK,
-            "message": message,
-            "finish_reason": finish_reason(reason, bool(parts) and type(parts[-1]) is ToolCall),  # calls stand last
+        fields: dict[str, Any] = {
             "raw_finish_reason": word(reason),
             "usage": self.usage_in(document),
             "model": word(get("model")),
             "id": word(get("id")),
             "raw": document,
         }
+        text = self.plain(first)
+        if text is None:
+            message = fields["message"] = self.message(first)
+            parts = message.content
+            fields["finish_reason"] = finish_reason(reason, bool(parts) and type(parts[-1]) is ToolCall)  # calls stand last
+        else:
+            fields["_text"] = text
+            fields["finish_reason"] = finish_reason(reason, False)
         if len(choices) > 1:
             fields["alternatives"] = tuple([self.message(choice) for choice in choices[1:]])
         return trusted(Completion, fields)
+
+    def plain(self, choice: Mapping[str, Any]) -> str | None:
+        """The text of a choice that is nothing else, as most are; None for any other."""
+        message = choice.get("message")
+        if type(message) is not dict:
+            return None
+        for name in message.keys() - PLAIN:
+            if message[name]:
+                return None
+        text = message.get("content")
+        return text if type(text) is str else None
 
     def message(self, choice: Mapping[str, Any]) -> Message:
         """The message of a choice; an empty one where a filter has taken it away."""
