@@ -11,19 +11,13 @@ import attrs
 from llmkit.errors import LLMError
 from llmkit.flow.kit import Kit
 from llmkit.flow.retrying import Trail
+from llmkit.policy.allowance import prompt_tokens, texts_tokens
 from llmkit.policy.budgets import Budgets, Hold, Where
 from llmkit.policy.routes import Lease
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.fallbacks import FallbackPlan
-from llmkit.values.messages import Text
 from llmkit.values.other_calls import EmbedCall
 from llmkit.values.usage import Usage
-
-BYTES_PER_TOKEN = 3
-"""Of UTF-8, on the cautious side: four for English prose, two or three for code and for Chinese."""
-TOKENS_PER_MESSAGE = 4
-TOKENS_PER_MEDIUM = 1000
-"""For a picture, a sound or a document, of which only the vendor knows."""
 
 Try = Callable[[Kit, Trail, Lease], Awaitable[Any]]
 
@@ -96,21 +90,10 @@ def _reserve(kit: Kit, budgets: Budgets, call: Call[Any], lease: Lease) -> Hold:
 def estimate(kit: Kit, call: Call[Any], lease: Lease, expected: int) -> Usage:
     """What a call may use: its prompt by its length, and ``max_tokens``, or ``expected`` tokens where it has none."""
     if isinstance(call, EmbedCall):
-        prompt = sum([_tokens(text) for text in call.texts])
+        prompt = texts_tokens(call.texts)
         return Usage(prompt, 0, prompt, estimated=True)
     assert isinstance(call, ChatCall)
     options = kit.router.options(call, lease.route, call.options)
-    prompt = sum([_tokens(repr(tool)) for tool in options.tools or ()])
-    for message in call.messages:
-        prompt += TOKENS_PER_MESSAGE
-        for part in message.content:
-            if isinstance(part, Text):
-                prompt += _tokens(part.text)
-            else:
-                prompt += TOKENS_PER_MEDIUM if part.type in ("image", "audio", "file") else _tokens(repr(part))
+    prompt = prompt_tokens(call.messages, options.tools or ())
     completion = expected if options.max_tokens is None else options.max_tokens
     return Usage(prompt, completion, prompt + completion, estimated=True)
-
-
-def _tokens(text: str) -> int:
-    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmkit.values.calls import Call, ChatCall
-from llmkit.values.messages import Text, ToolResult
+from llmkit.values.messages import Message, Text, ToolResult
 
 if TYPE_CHECKING:
     from llmkit.errors import LLMError
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from llmkit.policy.routes import Lease, Route
     from llmkit.wire.rate_limits import RateLimits
 
-CHARACTERS = 3
-"""Characters that count as a token before the vendor has counted: a little too careful for most texts."""
-MEDIA = 1000
-"""Tokens that a picture, a sound or a document counts as."""
+BYTES_PER_TOKEN = 3
+"""Of UTF-8, before the vendor has counted; on the careful side: four for English prose, two or three for code and for Chinese."""
+TOKENS_PER_MESSAGE = 4
+TOKENS_PER_MEDIUM = 1000
+"""For a picture, a sound or a document, of which only the vendor knows."""
 FIRST_GUESS = 500.0
 """Tokens that an answer is taken to have before any has come."""
 DECAY = 0.1
@@ -61,30 +62,43 @@ class Estimator:
     def tokens(self, call: Call[Any]) -> int:
         """The estimate, which the vendor's own count settles afterwards."""
         if isinstance(call, ChatCall):
-            return _size(call) + (call.options.max_tokens or int(self.answer))
-        texts: Sequence[str] = getattr(call, "texts", ())  # of a call for vectors
-        return sum(map(len, texts)) // CHARACTERS + 1 if texts else 0
+            options = call.options
+            return prompt_tokens(call.messages, options.tools or ()) + (options.max_tokens or int(self.answer))
+        return texts_tokens(getattr(call, "texts", ()))  # of a call for vectors
 
     def saw(self, tokens: int) -> None:
         """An answer had so many tokens."""
         self.answer += DECAY * (tokens - self.answer)
 
 
-def _size(call: ChatCall) -> int:
-    characters = media = 0
-    for message in call.messages:
+def prompt_tokens(messages: Iterable[Message], tools: Iterable[Any]) -> int:
+    """The tokens of a prompt, as its length lets one guess."""
+    length = tokens = 0
+    for message in messages:
+        tokens += TOKENS_PER_MESSAGE
         for part in message.content:
             if type(part) is Text:
-                characters += len(part.text)
+                text = part.text
             elif part.type in ("image", "audio", "file"):
-                media += 1
+                tokens += TOKENS_PER_MEDIUM
+                continue
             elif type(part) is ToolResult and isinstance(part.content, str):
-                characters += len(part.content)
+                text = part.content
             else:
-                characters += len(str(getattr(part, "raw", None) or getattr(part, "text", "")))
-    for tool in call.options.tools or ():
-        characters += len(repr(tool))
-    return characters // CHARACTERS + 4 * len(call.messages) + media * MEDIA
+                text = str(getattr(part, "raw", None) or getattr(part, "text", ""))
+            length += len(text) if text.isascii() else _bytes(text)
+    for tool in tools:
+        length += len(repr(tool))
+    return length // BYTES_PER_TOKEN + tokens
+
+
+def texts_tokens(texts: Iterable[str]) -> int:
+    """The same for texts that become vectors."""
+    return sum([_bytes(text) // BYTES_PER_TOKEN + 1 for text in texts])
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def settle(lease: Lease, error: LLMError | None, tokens: int | None, now: float) -> None:
