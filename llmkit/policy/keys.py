@@ -19,6 +19,12 @@ REFUSED_REST = 3600.0, 86400.0
 QUOTA_REST = 900.0, 86400.0
 """The same after a used-up quota or credit."""
 
+STEP = 1.0
+"""Seconds after which a key that comes back from a 429 may be given twice as many calls."""
+RAMPED = 6
+RAMP_ENDS = 60.0
+"""Seconds after the rest from which on a key that nobody used is as good as any."""
+
 
 class Key:
     """One key and its state. ``secret`` is None for servers that want none."""
@@ -28,6 +34,7 @@ class Key:
         "label",
         "limiter",
         "look_at",
+        "ramp",
         "rest_until",
         "resting",
         "secret",
@@ -51,8 +58,44 @@ class Key:
         self.struck_at = 0.0
         self.limiter: Limiter | None = None
         """Its own limits on requests and tokens, configured or learned."""
+        self.ramp: Ramp | None = None
+        """How it comes back to work after a 429."""
         self.look_at = 0.0
         """When to read the vendor's word on its limits again."""
+
+
+class Ramp:
+    """How many calls a key may be given after a rest for a 429 that named no time. Nobody knows how much room there is then, and
+    all that wait would leave together, to be refused together. One first, then twice as many every :data:`STEP` seconds, and two
+    more for each that is answered; up to :data:`RAMPED` doublings, or :data:`RAMP_ENDS` seconds after the rest."""
+
+    __slots__ = ("_ends_at", "_left", "_size", "_steps_at")
+
+    def __init__(self, rest_until: float) -> None:
+        self._ends_at = rest_until + RAMP_ENDS
+        self._left = self._size = 1
+        self._steps_at = math.inf
+
+    def ready_at(self, now: float) -> float:
+        """``now`` if a call may be given; else when the next may."""
+        if now >= self._steps_at:
+            self._size *= 2
+            self._left, self._steps_at = self._size, now + STEP
+        return now if self._left > 0 else self._steps_at
+
+    def took(self, now: float) -> None:
+        """A call was given."""
+        self._left -= 1
+        if self._steps_at == math.inf:
+            self._steps_at = now + STEP
+
+    def answered(self) -> None:
+        """A call was answered."""
+        self._left += 2
+
+    def over(self, now: float) -> bool:
+        """Whether the key is back at work."""
+        return self._size >= 1 << RAMPED or now >= self._ends_at
 
 
 class KeyPool:
@@ -100,9 +143,13 @@ class KeyPool:
         """When a key can be used, as far as is known; inf where it is at its limit on calls in flight."""
         if self.limit is not None and key.in_flight >= self.limit:
             return math.inf
-        if key.limiter is None:
-            return key.rest_until
-        return max(key.rest_until, key.limiter.ready_at(now, tokens))
+        at = key.rest_until
+        if key.ramp is not None and at <= now:
+            if key.ramp.over(now):
+                key.ramp = None
+            else:
+                at = key.ramp.ready_at(now)
+        return at if key.limiter is None else max(at, key.limiter.ready_at(now, tokens))
 
     def ready_at(self, now: float, tokens: int = 0) -> float:
         """When a key can be used, as far as is known: ``now`` or earlier where one can; inf where each one that does not rest
@@ -115,9 +162,10 @@ class KeyPool:
         return soonest
 
     def at_limit(self, now: float) -> bool:
-        """Whether a key that does not rest is at its limit."""
+        """Whether a key that does not rest is at its limit, or on its way back from a rest."""
         limit = self.limit
-        return limit is not None and any(key.rest_until <= now and key.in_flight >= limit for key in self.keys)
+        awake = [key for key in self.keys if key.rest_until <= now]
+        return any([key.ramp is not None or (limit is not None and key.in_flight >= limit) for key in awake])
 
     def struck(self, key: Key, error: LLMError, started: float, now: float) -> None:
         """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together and
@@ -146,17 +194,20 @@ class KeyPool:
         if now + seconds >= key.rest_until:
             key.resting = error
             key.rest_until = now + seconds
+            key.ramp = Ramp(key.rest_until) if isinstance(error, RateLimitError) and wait is None else None
 
     def wake(self) -> None:
         """End every rest: somebody knows better."""
         for key in self.keys:
-            key.rest_until, key.strikes, key.resting = 0.0, 0, None
+            key.rest_until, key.strikes, key.resting, key.ramp = 0.0, 0, None, None
 
     def worked(self, key: Key, started: float) -> None:
         """A call with this key was answered; one that started before the last refusal says nothing."""
-        if key.strikes and started >= key.struck_at:
+        if started >= key.struck_at:
             key.strikes = 0
             key.resting = None
+            if key.ramp is not None:
+                key.ramp.answered()
 
     @staticmethod
     def _rest(bounds: tuple[float, float], strikes: int) -> float:

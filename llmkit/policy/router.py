@@ -169,7 +169,7 @@ class Router(Turns):
                     self.estimator.saw(usage.completion_tokens)
                 settle(lease, error, None if usage is None else usage.total_tokens, now)
             if answered:
-                if key.strikes:
+                if key.strikes or key.ramp is not None:
                     route.keys.worked(key, lease.started)
                 if route.breaker.alert:
                     route.breaker.worked(now)

@@ -169,6 +169,8 @@ class Turns(Instances):
         route.in_flight += 1
         key.uses += 1
         key.in_flight += 1
+        if key.ramp is not None:
+            key.ramp.took(lease.started)
         if route.breaker.open:
             route.breaker.given()
             route.refresh(lease.started)

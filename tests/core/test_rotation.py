@@ -340,6 +340,38 @@ def test_a_burst_is_one_strike():
     assert key.rest_until == 8.5
 
 
+def gives(pool: KeyPool, now: float) -> int:
+    """How many calls a pool of one key gives it now."""
+    given = 0
+    while pool.pick(now) is not None:
+        assert pool.keys[0].ramp is not None
+        pool.keys[0].ramp.took(now)
+        given += 1
+    return given
+
+
+def test_a_key_that_was_refused_without_a_word_comes_back_step_by_step():
+    pool = KeyPool(make_keys("i", (Secret("sk-1"),)), None, lambda: 0.5)
+    key = pool.keys[0]
+    pool.struck(key, RateLimitError("slow down"), 0.0, 1.0)
+    assert (gives(pool, 1.9), pool.ready_at(1.9)) == (0, 2.0)
+    assert (gives(pool, 2.0), pool.ready_at(2.0), pool.at_limit(2.0)) == (1, 3.0, True)
+    pool.worked(key, 2.0)
+    assert (gives(pool, 2.5), gives(pool, 3.5), gives(pool, 4.5)) == (2, 2, 4)
+    pool.worked(key, 0.5)  # an answer to an older call says nothing
+    assert gives(pool, 4.6) == 0
+    pool.struck(key, RateLimitError("slow down"), 4.5, 5.0)
+    assert [gives(pool, 6.0 + second) for second in range(6)] == [1, 2, 4, 8, 16, 32]
+    assert pool.pick(12.0) is pool.pick(12.0) is key
+    assert key.ramp is None
+
+    pool.struck(key, RateLimitError("slow down"), 12.0, 13.0)
+    assert pool.pick(75.0) is key
+    assert key.ramp is None, "what happened a minute ago says nothing"
+    pool.struck(key, RateLimitError("slow down", retry_after=5), 75.0, 76.0)
+    assert key.ramp is None, "the vendor knows when it has room"
+
+
 # ----------------------------------------------------------------------------------------------- limits, in virtual time
 
 

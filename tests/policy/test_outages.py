@@ -185,3 +185,47 @@ def test_an_outage_is_ridden_out(fault: str, length: float):
     assert len(parked) > RATE * (9.4 + length - opened)
     assert world.attempts() / len(outcomes) <= 1.1
     assert world.attempts(opened, 10.0 + length) <= 8
+
+
+# ----------------------------------------------------------------------------------------------- a 429 that says nothing
+
+
+@attrs.define
+class Mute:
+    """A vendor that serves so many calls a minute, and tells nobody of it."""
+
+    room: int
+    served: int = 0
+    refused: int = 0
+    minute: int = -1
+    used: int = 0
+
+    def __call__(self, request: HttpRequest) -> tuple[float, Any]:
+        minute = int(asyncio.get_running_loop().time() // 60)
+        if minute != self.minute:
+            self.minute, self.used = minute, 0
+        self.used += 1
+        if self.used > self.room:
+            self.refused += 1
+            return 0.05, refusal(429, "slow down")
+        self.served += 1
+        return 1.0, chat()
+
+
+@pytest.mark.parametrize("calls", [120, 300])
+def test_calls_that_wait_for_a_limit_that_nobody_told_do_not_leave_together(calls: int):
+    """Else each of them is refused with all the others, again and again, until its retries are used up: half of 120 calls, four in
+    five of 300."""
+    vendor = Mute(room=60)
+
+    async def main() -> list[Any]:
+        client = ScriptedAsyncClient(VirtualRuntime(vendor), [openai("k")], timeout=600.0)
+        answers = await asyncio.gather(*[client.generate("q") for _ in range(calls)], return_exceptions=True)
+        await client.close()
+        return answers
+
+    answers = virtually(main())
+    failed = [answer for answer in answers if isinstance(answer, LLMError)]
+    assert len(failed) <= 0.03 * calls
+    assert vendor.served == calls - len(failed)
+    assert vendor.refused <= 1.3 * calls
