@@ -191,11 +191,7 @@ class ClientInstances:
             self.add(instance, on_demand=True)
             return
         if wanted is None:
-            vendor, slash, _ = bare.partition("/")
-            near = did_you_mean(vendor, REGISTRY.names()) if slash else did_you_mean(bare, self._models_and_names())
-            raise ConfigError(
-                f"model {bare!r}: whose is it? Write provider/model; providers are {', '.join(REGISTRY.names())}{near}"
-            )
+            raise self._nobodys(bare)
         try:
             self.add(Instance(wanted, bare), on_demand=True)
         except ConfigError as problem:
@@ -203,6 +199,25 @@ class ClientInstances:
                 near = did_you_mean(bare, there)
                 problem.message = f"no instance has the model {bare!r}{near}, and none can be made for it: {problem.message}"
             raise
+
+    def _nobodys(self, model: str) -> ConfigError:
+        """The error for a model of which nobody knows whose it is."""
+        vendor, slash, _ = model.partition("/")
+        near = did_you_mean(vendor, REGISTRY.names()) if slash else did_you_mean(model, self._models_and_names())
+        return ConfigError(
+            f"model {model!r}: whose is it? Write provider/model; providers are {', '.join(REGISTRY.names())}{near}"
+        )
+
+    def check_model(self, model: str) -> None:
+        """See that a call could name ``model``, without making an instance for it.
+
+        :raises ConfigError: if nobody knows whose it is.
+        """
+        provider, bare = split_model(model, REGISTRY.names())
+        if provider is not None or model in MODEL_WORDS or provider_for(bare) is not None:
+            return
+        if not any(route.serves(model) or route.instance.model == ANY_MODEL for route in self.router.routes()):
+            raise self._nobodys(model)
 
     def _models_and_names(self) -> list[str]:
         """What a call may name as its model: those of the instances, and their names."""

@@ -88,9 +88,12 @@ class AboutModels:
         :func:`llmkit.catalog.select.select_models`.
 
         :raises InvalidRequestError: if no instance's model is known to have what is asked for.
+        :raises ConfigError: if it names a model of which nobody knows whose it is.
         """
         from llmkit.catalog.select import select_models
 
+        if isinstance(requested, str):
+            self._core.check_model(requested)
         return select_models(
             requested, task_context, strategy, candidates=self._core.models_served(), catalog=self._core.models.get()
         )

@@ -264,3 +264,10 @@ def test_a_vendor_s_limit_of_next_to_nothing_is_rubbish():
     """Its pace could be 0, and nothing can be divided by that."""
     headers = {"x-ratelimit-limit-requests": "5e-324", "x-ratelimit-remaining-requests": "0"}
     assert rate_limits(headers) is None
+
+
+def test_a_model_of_nobody_is_not_selected(colour: Colour):
+    client = colour.scripted(lambda request: chat(), [openai("k")])
+    with pytest.raises(ConfigError, match=r"model 'nope': whose is it\?"):
+        client.client.select_models("nope")
+    assert client.client.select_models("gpt-4o").primary == "gpt-4o"
