@@ -107,7 +107,8 @@ def _chat(answer: Completion, now: float, until: float) -> Entry | None:
 
 def _shared(answer: Answer) -> dict[str, Any]:
     """An answer's fields without the story of how it was got, which is another for everybody who gets it."""
-    return {name: value for name, value in vars(answer).items() if name not in STORY}
+    fields = dict(vars(answer))  # whole, before anybody else reads from the answer what is made then
+    return {name: value for name, value in fields.items() if name not in STORY}
 
 
 def _unchangeable(message: Message) -> bool:
