@@ -220,6 +220,8 @@ class EitherStream:
         """The events that ``data``, cut anywhere, completes."""
         if self._chosen is not None:
             return self._told(self._chosen.feed(data))
+        if not data:
+            return []
         self._held.append(data)
         self._size += len(data)
         if self._size > MOST_BODY:
