@@ -100,7 +100,7 @@ class ResponsesStream(FrameDecoder):
         elif kind == "response.function_call_arguments.delta":
             self._arguments(document, events)
         elif kind == "response.output_item.added":
-            if type(item) is dict and item.get("type") == "function_call":
+            if type(item) is dict and item.get("type") == "function_call" and self._dialect.for_client(item):
                 self._announced[_place(document)] = item
         elif kind == "response.output_item.done" and type(item) is dict:
             self._item(item, document, events)

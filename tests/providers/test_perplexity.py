@@ -471,6 +471,8 @@ def test_arguments_piece_by_piece_where_the_dialect_allows_it(monkeypatch: pytes
         event("function_call_arguments.delta", output_index=1, item_id="fc_2", delta='{"city":"Rome"}'),
         event("function_call_arguments.delta", output_index=0, item_id="fc_1", delta=':"Os'),
         event("function_call_arguments.delta", output_index=9, item_id="fc_9", delta="lost"),
+        event("output_item.added", output_index=8, item={**begun, "name": "search_web"}),
+        event("function_call_arguments.delta", output_index=8, delta="the vendor's own"),
         event("output_item.done", output_index=0, item=CALL),
         event("output_item.done", output_index=1, item={**second, "arguments": '{"city":"Rome"}'}),
         event("completed", response=response(CALL, {**second, "arguments": '{"city":"Rome"}'})),
