@@ -21,7 +21,8 @@ UNITS = 10**12
 STATED: Mapping[str, tuple[tuple[str, ...], int]] = {
     # https://openrouter.ai/docs/use-cases/usage-accounting: credits, which are US dollars
     "openrouter": (("usage", "cost"), UNITS),
-    # https://docs.perplexity.ai/api-reference/chat-completions-post: US dollars
+    # https://github.com/perplexityai/perplexity-py/blob/main/src/perplexity/types/responses_usage.py and, of the former chat
+    # completions, https://docs.perplexity.ai/api-reference/chat-completions-post: US dollars
     "perplexity": (("usage", "cost", "total_cost"), UNITS),
     # https://docs.x.ai/docs/api-reference: 10^10 ticks are a US dollar
     "xai": (("usage", "cost_in_usd_ticks"), UNITS // 10**10),

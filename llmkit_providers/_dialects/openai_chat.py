@@ -45,8 +45,11 @@ AUDIO_FORMATS: Mapping[str, str] = {
 }
 """Media types as ``input_audio.format``; others go by the part after the slash."""
 
-REQUEST_FAULTS = frozenset({"invalid_request_error", "tool_use_failed", "json_validate_failed"})
-"""Codes that mean a bad request wherever they stand; the last two are Groq's: https://console.groq.com/docs/errors"""
+REQUEST_FAULTS = frozenset({
+    "invalid_request_error", "tool_use_failed", "json_validate_failed", "invalid_prompt", "invalid_request", "invalid_parameter",
+})  # fmt: skip
+"""Codes that mean a bad request wherever they stand. The second and the third are Groq's, https://console.groq.com/docs/errors; the
+fourth is of OpenAI's Responses, https://platform.openai.com/docs/api-reference/responses/object; the last two are Perplexity's."""
 
 SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed"})
 TOOLS = frozenset({"tools", "tool_choice"})

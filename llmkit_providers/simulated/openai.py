@@ -40,9 +40,9 @@ UNFILTERED = {name: {"filtered": False, "severity": "safe"} for name in ("hate",
 
 
 class OpenAI(SimulatedVendor):
-    """Every vendor of the OpenAI dialect."""
+    """Every vendor of the OpenAI dialect but Perplexity, which has another wire beside it and a module of its own."""
 
-    names = tuple(DIALECTS)
+    names = tuple([name for name in DIALECTS if name != "perplexity"])
 
     def base_path(self, vendor: str) -> str:
         """The documented API root; Azure's is the bare resource."""

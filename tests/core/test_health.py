@@ -12,6 +12,7 @@ import pytest
 
 from llmkit import BreakerSettings, ConfigError, Instance, NetworkError, NoInstanceAvailable
 from llmkit.wire.http import HttpReply, HttpRequest
+from llmkit_providers.openai import OpenAI
 from tests.support.colours import Colour, ScriptedAsyncClient, answer, chat, openai, refusal
 from tests.support.virtual import VirtualRuntime, virtually
 
@@ -138,8 +139,9 @@ def test_a_probe_asks_each_vendor_for_its_models(colour: Colour):
     assert client.health()[0].probe.ok  # the last one is remembered
 
 
-def test_a_vendor_without_a_list_is_not_asked(colour: Colour):
-    client = colour.scripted(answer(), [Instance("perplexity", "sonar", api_key="pplx-1")])
+def test_a_vendor_without_a_list_is_not_asked(colour: Colour, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(OpenAI, "features", OpenAI.features - {"models"})
+    client = colour.scripted(answer(), [openai()])
     probe = client.health(probe=True)[0].probe
 
     assert (probe.ok, probe.error) == (None, None)

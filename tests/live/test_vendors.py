@@ -34,11 +34,12 @@ MODELS = {
     "mistral": "mistral-small-latest",
     "openai": "gpt-5.4-nano",
     "openrouter": "google/gemini-2.5-flash-lite",
+    "perplexity": "perplexity/sonar",
     "together": "openai/gpt-oss-120b",
     "xai": "grok-4.20-non-reasoning",
 }
-"""A cheap model of each vendor that is not retired by the pages that llmkit/cli/demo_live.py names; on Azure, a deployment's name.
-Perplexity has no chats in this format any more."""
+"""A cheap model of each vendor that is not retired by the pages that llmkit/cli/demo_live.py names; on Azure, a deployment's
+name."""
 EMBED_MODELS = {
     "cohere": "embed-v4.0",
     "google": "gemini-embedding-001",

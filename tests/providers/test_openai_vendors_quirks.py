@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from llmkit.errors import (
     LLMError,
     ModelNotFoundError,
     OverloadedError,
-    PermissionDeniedError,
     QuotaExceededError,
     Recovery,
     ServerError,
@@ -30,7 +28,6 @@ from llmkit_providers.deepseek import DeepSeek
 from llmkit_providers.groq import Groq
 from llmkit_providers.lmstudio import LMStudio
 from llmkit_providers.openai_compatible import OpenAICompatible
-from llmkit_providers.perplexity import Perplexity
 from llmkit_providers.together import Together
 from llmkit_providers.vllm import VLLM
 from llmkit_providers.xai import XAI
@@ -218,77 +215,6 @@ def test_errors_of_lmstudio_are_texts():
     _, raised = broken(sse(chunk({"content": "Hi"}), b'event: error\ndata: {"error": "The model has crashed"}'), LMStudio())
     assert "crashed" in raised.message
     assert type(raised) is ServerError
-
-
-# ------------------------------------------------------------------------------------------------- Perplexity
-
-
-def test_perplexity_streams_tell_the_text_so_far_beside_its_end():
-    """https://docs.perplexity.ai/api-reference/chat-completions-post; no [DONE] comes"""
-    chunks = []
-    for count, (piece, whole) in enumerate([("Hel", "Hel"), ("lo", "Hello")], 1):
-        item = chunk({"role": "assistant", "content": piece}, citations=["https://host"])
-        item["choices"][0]["message"] = {"role": "assistant", "content": whole}
-        item["usage"] = {"prompt_tokens": 1, "completion_tokens": count, "total_tokens": 1 + count}
-        chunks.append(item)
-    chunks[-1]["choices"][0]["finish_reason"] = "stop"
-    events, complete = streamed(sse(*chunks, done=False).replace(b"\n", b"\r\n"), Perplexity())
-    assert complete
-    assert "".join(event.text for event in events) == "Hello"
-    assert [event.usage.completion_tokens for event in events if event.type == "usage"] == [1, 2]
-
-
-def test_perplexity_files_and_embeddings():
-    """https://docs.perplexity.ai/guides/file-attachments, https://docs.perplexity.ai/api-reference/embeddings-post"""
-    content = message(Message.user(File(url="https://host/a.pdf"), File(data=b"%PDF", name="a.pdf")), vendor=Perplexity())[0][
-        "content"
-    ]
-    assert content == [
-        {"type": "file_url", "file_url": {"url": "https://host/a.pdf"}},
-        {"type": "file_url", "file_url": {"url": "JVBERg=="}, "file_name": "a.pdf"},
-    ]
-    instance = Instance("perplexity", "pplx-embed-v1-0.6b")
-    assert Perplexity().encode(embed(), instance).url == "https://api.perplexity.ai/v1/embeddings"
-    packed = base64.b64encode(bytes([1, 255, 128])).decode()
-    document = {"data": [{"index": 0, "embedding": packed}]}
-    assert Perplexity().decode(embed(), reply(document)).vectors == ((1.0, -1.0, -128.0),)
-
-
-@pytest.mark.parametrize("path", ["", "/", "/v1", "/chat/completions", "/v1/chat/completions", "/v1/embeddings"])
-def test_perplexity_has_chat_at_its_root_and_embeddings_under_v1(path: str):
-    """https://docs.perplexity.ai/docs/sonar/openai-compatibility, https://docs.perplexity.ai/api-reference/embeddings-post"""
-    instance = Instance("perplexity", "sonar", base_url=f"https://api.perplexity.ai{path}")
-    assert Perplexity().encode(chat(), instance).url == "https://api.perplexity.ai/chat/completions"
-    assert Perplexity().encode(embed(), instance).url == "https://api.perplexity.ai/v1/embeddings"
-
-
-def test_perplexity_counts_thinking_beside_what_it_writes():
-    """https://docs.perplexity.ai/getting-started/pricing: reasoning tokens have their own price."""
-    usage = {"prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40, "reasoning_tokens": 100, "citation_tokens": 9}
-    assert decoded(answer(usage=usage), Perplexity()).usage == Usage(33, 107, 140, reasoning_tokens=100)
-    plain = {"prompt_tokens": 33, "completion_tokens": 7, "total_tokens": 40}
-    assert decoded(answer(usage=plain), Perplexity()).usage == Usage(33, 7, 40)
-
-
-@pytest.mark.parametrize(("error", "expected"), [
-    ({"message": "Sonar is now the Agent API.", "type": "chat_completions_not_available", "code": 403}, ModelNotFoundError),
-    ({"message": "Sonar is now the Agent API.", "code": "agent_api_migration_required"}, ModelNotFoundError),
-    ({"message": "This key may not do that.", "type": "forbidden", "code": 403}, PermissionDeniedError),
-])  # fmt: skip
-def test_perplexity_s_end_of_chats_is_no_fault_of_the_key(error: dict[str, Any], expected: type[LLMError]):
-    """https://docs.perplexity.ai/docs/agent-api/migrate-from-sonar/overview"""
-    found = Perplexity().error(reply({"error": error}, 403))
-    assert type(found) is expected
-    assert found.status == 403
-    assert error["message"] in found.message
-    assert ("27 September 2026" in found.message) is (expected is ModelNotFoundError)
-    assert (found.recovery is Recovery.OTHER_INSTANCE) is (expected is ModelNotFoundError)
-
-
-def test_perplexity_has_neither_tools_nor_free_json():
-    call = chat(tools=[Tool("f")], tool_choice="auto", response_format="json", seed=1)
-    assert Perplexity().unsupported(call, Instance("perplexity", "sonar")) == ("seed", "tools", "tool_choice", "json")
-    assert "stream_options" not in sent(chat(stream=True), Perplexity())
 
 
 # ------------------------------------------------------------------------------------------------- Together, vLLM, xAI

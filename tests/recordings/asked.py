@@ -74,4 +74,6 @@ def instance_for(case: Case, origin: str = "http://127.0.0.1:9") -> Instance:
         settings["api_version"] = case.query["api-version"]
     if case.vendor == "vertex":
         settings["vertex"] = True
+    if case.provider == "perplexity":
+        settings["api"] = "chat"
     return Instance(case.provider, case.model, api_key=KEY, base_url=origin + case.base_path, settings=settings)

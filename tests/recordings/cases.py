@@ -3,10 +3,10 @@
 They are looked for in the folder that ``LLMKIT_RECORDINGS`` names, else in ``shared/recordings`` beside the checkout. Without
 them these tests are skipped.
 
-Out of scope, because they are other APIs than the ones llmkit's providers speak, and counted by a test so that nothing falls
-out unseen: kinds ``responses`` (OpenAI's Responses API, 390), ``completion`` (old text completions, 60), ``count_tokens`` (15);
-dialects ``bedrock.*`` (AWS Bedrock's own, 116), ``vertex.predict`` (Vertex's prediction API, 4), ``cohere.v1`` (18). In scope
-are 1,864 of 2,467.
+Out of scope, because they are other APIs than the ones llmkit's providers speak there, and counted by a test so that nothing falls
+out unseen: kinds ``responses`` (OpenAI's Responses API, 390; their answers are read in ``test_responses.py``), ``completion`` (old
+text completions, 60), ``count_tokens`` (15); dialects ``bedrock.*`` (AWS Bedrock's own, 116), ``vertex.predict`` (Vertex's
+prediction API, 4), ``cohere.v1`` (18). In scope are 1,864 of 2,467.
 """
 
 from __future__ import annotations
