@@ -142,7 +142,7 @@ GONE: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("groq/llama-3.3-70b-versatile", "groq/llama-3.1-8b-instant"), ("2026-08-16", LLAMA)),
     **dict.fromkeys(("mistral/mistral-medium-2508", "mistral/mistral-medium-2505"), ("2026-08-31", MEDIUM)),
     **dict.fromkeys([f"openai/{name}" for name in ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini")], ("2027-01-14", OPENAI)),
-    **dict.fromkeys([f"perplexity/{name}" for name in ("sonar", "sonar-pro", "sonar-reasoning-pro", "sonar-deep-research")],
+    **dict.fromkeys([f"perplexity/{name}" for name in ("sonar-pro", "sonar-reasoning-pro", "sonar-deep-research")],
                     ("2026-09-27", SONAR)),
     **dict.fromkeys([f"xai/{name}" for name in ("grok-4-1-fast-reasoning", "grok-4-1-fast-non-reasoning", "grok-4-fast-reasoning",
                      "grok-4-fast-non-reasoning", "grok-4-0709", "grok-code-fast-1", "grok-3")], ("2026-05-15", GROK)),
