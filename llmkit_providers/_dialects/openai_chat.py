@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from llmkit.errors import ConfigError, InvalidRequestError, InvalidResponseError, LLMError
-from llmkit.provider import Provider, error_fields
+from llmkit.provider import Provider
 from llmkit.values.base import trusted
 from llmkit.values.calls import ChatCall
 from llmkit.values.completion import Completion
@@ -19,7 +19,6 @@ from llmkit.values.instances import Instance
 from llmkit.values.messages import Audio, File, Image, Message, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from llmkit.values.options import NO_OPTIONS, Options
 from llmkit.values.usage import Usage
-from llmkit.wire.errors import error_for
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit.wire.json import dump_json, parse_json, parse_object
 from llmkit_providers._dialects.media import base64, data_url, media_type
@@ -44,12 +43,6 @@ AUDIO_FORMATS: Mapping[str, str] = {
     "audio/mp3": "mp3",
 }
 """Media types as ``input_audio.format``; others go by the part after the slash."""
-
-REQUEST_FAULTS = frozenset({
-    "invalid_request_error", "tool_use_failed", "json_validate_failed", "invalid_prompt", "invalid_request", "invalid_parameter",
-})  # fmt: skip
-"""Codes that mean a bad request wherever they stand. The second and the third are Groq's, https://console.groq.com/docs/errors; the
-fourth is of OpenAI's Responses, https://platform.openai.com/docs/api-reference/responses/object; the last two are Perplexity's."""
 
 SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed"})
 TOOLS = frozenset({"tools", "tool_choice"})
@@ -326,44 +319,21 @@ class OpenAIChat(Provider):
 
     def error(self, reply: HttpReply) -> LLMError:
         """The typed error for a reply whose status is not 2xx."""
-        try:
-            document = parse_json(reply.body) if reply.body else None
-        except InvalidResponseError:
-            document = None
-        message, codes = self.error_words(document) if document else error_fields(reply.body)
-        return error_for(
-            reply.status, message, codes=codes, provider=self.name, headers=reply.headers, body=reply.body, own=self.statuses
-        )
+        from llmkit_providers._dialects import openai_errors  # most calls are answered
+
+        return openai_errors.of_reply(self, reply)
 
     def inner_error(self, document: Mapping[str, Any], headers: Mapping[str, str]) -> LLMError:
-        """The typed error for an error document under status 200, or in a stream. A numeric code in it is the HTTP status that
-        the vendor would have sent (OpenRouter: https://openrouter.ai/docs/api-reference/errors, vLLM)."""
-        message, codes = self.error_words(document)
-        status = next((int(code) for code in codes if len(code) == 3 and code.isdigit() and code[0] in "45"), None)
-        if status is None and any(code in REQUEST_FAULTS for code in codes):
-            status = 400
-        return error_for(
-            status,
-            message or "the vendor reported an error without a message",
-            codes=codes,
-            provider=self.name,
-            headers=headers,
-            body=dump_json(document),
-        )
+        """The typed error for an error document under status 200, or in a stream."""
+        from llmkit_providers._dialects import openai_errors
+
+        return openai_errors.of_document(self, document, headers)
 
     def error_words(self, document: Any) -> tuple[str, tuple[str, ...]]:
-        """The message and the codes (most specific first) of a parsed error body.
+        """The message and the codes (most specific first) of a parsed error body."""
+        from llmkit_providers._dialects import openai_errors
 
-        Beside the base's shapes: ``{"detail": [{"loc", "msg", "type"}]}`` of servers built on FastAPI (Mistral, vLLM,
-        Perplexity), also as the ``message`` of another shape.
-        """
-        message, codes = error_fields(document if isinstance(document, Mapping) else dump_json(document))
-        if isinstance(document, Mapping):
-            inner = document.get("message")
-            detail = document.get("detail", inner.get("detail") if isinstance(inner, Mapping) else None)
-            if isinstance(detail, list):
-                message = "; ".join([_complaint(entry) for entry in detail]) or message
-        return message, codes
+        return openai_errors.words(document)
 
     # ------------------------------------------------------------------------------------------- embeddings, models
 
@@ -406,13 +376,3 @@ class OpenAIChat(Provider):
         if isinstance(document, dict) and document.get("error"):
             raise self.inner_error(document, reply.headers)
         return openai_embeddings.models(document, self.name)
-
-
-def _complaint(entry: Any) -> str:
-    """One entry of FastAPI's list of validation errors: https://fastapi.tiangolo.com/tutorial/handling-errors/"""
-    if not isinstance(entry, Mapping):
-        return str(entry)
-    where = entry.get("loc")
-    place = ".".join([str(step) for step in where]) if isinstance(where, list) else ""
-    said = str(entry.get("msg") or entry.get("message") or "")
-    return f"{place}: {said}" if place else said
