@@ -98,6 +98,7 @@ class Core(ClientInstances):
         usage_db: str | os.PathLike[str] | None = None,
     ) -> None:
         self._rng = random.Random()  # noqa: S311 (spreads waits, keeps no secrets)
+        self._random = self._rng.random
         if environ is not None:
             of_type("environ", environ, Mapping)  # type: ignore[type-abstract]
         self._environ = lambda: os.environ if environ is None else environ
@@ -106,7 +107,7 @@ class Core(ClientInstances):
         self._ready = {}
         self.retries = check_retries(retries)
         self.plan: FallbackPlan | None = None
-        self._backoff = Backoff(self._rng.random, *backoff)
+        self._backoff = Backoff(self._random, *backoff)
         self._policies: dict[int, Any] = {}
         self._tokenizers: Tokenizers | None = None
         self.timeout = positive("timeout", timeout)
@@ -121,7 +122,7 @@ class Core(ClientInstances):
         self.checks = Checks(
             None if interval is None else positive("health_interval", interval),
             whole("failure_threshold", threshold),
-            self._rng.random,
+            self._random,
         )
         if proxy is not None:
             of_type("proxy", proxy, str)
@@ -137,6 +138,7 @@ class Core(ClientInstances):
         objects = [plugin for plugin in wanted or () if not isinstance(plugin, str)]
         self.hooks: Hooks = make_hooks(objects, names if names or wanted == [] else None)
         self.models = ClientCatalog(own_models(listed("models", models, object), self.hooks.registered["models"]))
+        self._catalog = self.models.get
         self.ledger = Ledger(self.models.price_of)
         self.router = Router(
             self.strategy_named(strategy),
@@ -264,7 +266,7 @@ class Core(ClientInstances):
         :raises ConfigError: if there is no such strategy.
         """
         more = {name: make for found in self.hooks.registered["strategies"] for name, make in found.items()}
-        return make_strategy(chosen, self._rng.random, more)
+        return make_strategy(chosen, self._random, more)
 
     def set_strategy(self, chosen: str | AnyStrategy) -> None:
         """Choose otherwise from the next call on.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -29,6 +28,7 @@ from llmkit.wire.redact import describe
 if TYPE_CHECKING:
     from llmkit.cache.answers import AnswerCache
     from llmkit.catalog.own import ClientCatalog
+    from llmkit.catalog.store import Catalog
     from llmkit.observe.ledger import Ledger
     from llmkit.plugins.hooks import Hooks
     from llmkit.policy.router import Router
@@ -53,11 +53,12 @@ class ClientInstances:
     """Whether a task or an instance names fallbacks of its own."""
     _catalog_read = False
     _lock: threading.RLock
-    _rng: random.Random
+    _random: Callable[[], float]
+    _catalog: Callable[[], Catalog]
     _environ: Callable[[], Mapping[str, str]]
     """A function, since what it gives holds keys."""
-    _pricers: dict[tuple[str, str], Pricer]
-    """By provider and model."""
+    _pricers: dict[str, Pricer]
+    """By ``provider/model``."""
     _ready: dict[str, str]
     """What :meth:`ensure` has found."""
 
@@ -77,9 +78,9 @@ class ClientInstances:
                 vendor = provider.title or provider.name
                 raise ConfigError(f"{named(instance)}: base_url is missing; {vendor} has no common address")
             secrets = instance.api_keys or ((instance.api_key,) if instance.api_key is not None else ())
-            pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._rng.random)
-            model = (provider.name, instance.model)
-            pricer = self._pricers[model] if model in self._pricers else Pricer(self.models.get, *model)
+            pool = KeyPool(make_keys(name, secrets), instance.max_concurrency_per_key, self._random)
+            model = f"{provider.name}/{instance.model}"
+            pricer = self._pricers.get(model) or Pricer(self._catalog, provider.name, instance.model)
             self._pricers[model] = pricer
             route = Route(instance, provider, pool, name, enabled=instance.enabled, pricer=pricer, on_demand=on_demand)
             meter(route)

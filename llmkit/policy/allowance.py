@@ -109,7 +109,8 @@ def settle(lease: Lease, error: LLMError | None, tokens: int | None, now: float)
     """
     for taken in lease.taken:
         if tokens is not None:
-            taken.limiter.settle(taken, tokens, now)
+            if taken.limiter.counts_tokens:
+                taken.limiter.settle(taken, tokens, now)
         elif error is not None and not error.ambiguous:
             if error.status is None:
                 taken.limiter.refund(taken)

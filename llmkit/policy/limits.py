@@ -92,7 +92,7 @@ class Limiter:
     :param tokens: the same for tokens.
     """
 
-    __slots__ = ("_requests_taken", "_tokens_taken", "_told", "_told_requests", "_told_tokens", "_weighs", "_windows")
+    __slots__ = ("_requests_taken", "_tokens_taken", "_told", "_told_requests", "_told_tokens", "_windows", "counts_tokens")
 
     def __init__(
         self,
@@ -113,7 +113,8 @@ class Limiter:
             most[seconds] = (other, number if before is None else min(before, number))
         limits = sorted((seconds, both) for seconds, both in most.items() if both != (None, None))
         self._windows = tuple([Window(seconds, *both, _names(seconds)) for seconds, both in limits])
-        self._weighs = any([window.counts_tokens for window in self._windows])
+        self.counts_tokens = any([window.counts_tokens for window in self._windows])
+        """Whether anything here limits tokens, as far as is known."""
         self._told = False
         """Whether a vendor has said anything."""
         self._told_requests: Told | None = None
@@ -155,7 +156,7 @@ class Limiter:
         if not taken.open:
             return
         taken.open = False
-        if not (self._weighs or self._told):
+        if not self.counts_tokens:
             return
         more = (tokens if tokens > 0 else 0) - taken.tokens
         self._tokens_taken += more
@@ -183,6 +184,7 @@ class Limiter:
         """
         requests, tokens = observed.requests, observed.tightest_tokens
         self._told = self._told or requests is not None or tokens is not None
+        self.counts_tokens = self.counts_tokens or tokens is not None
         if requests is not None and (self._told_requests is None or taken.at >= self._told_requests.sent):
             self._told_requests = Told(requests, taken.requests, taken.at)
         if tokens is not None and (self._told_tokens is None or taken.at >= self._told_tokens.sent):
