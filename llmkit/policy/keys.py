@@ -162,10 +162,9 @@ class KeyPool:
         return soonest
 
     def at_limit(self, now: float) -> bool:
-        """Whether a key that does not rest is at its limit, or on its way back from a rest."""
+        """Whether a key that does not rest is at its limit."""
         limit = self.limit
-        awake = [key for key in self.keys if key.rest_until <= now]
-        return any([key.ramp is not None or (limit is not None and key.in_flight >= limit) for key in awake])
+        return limit is not None and any(key.rest_until <= now and key.in_flight >= limit for key in self.keys)
 
     def struck(self, key: Key, error: LLMError, started: float, now: float) -> None:
         """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together and
