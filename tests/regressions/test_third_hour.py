@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from llmkit import NoInstanceAvailable
@@ -23,3 +25,64 @@ def test_a_booking_before_the_clocks_zero_can_be_given_back():
     limiter = Limiter(rpm=1)
     limiter.refund(limiter.take(-500.0, 0))
     assert limiter.ready_at(-500.0, 0) == -500.0
+
+
+class Shelf:
+    """A second level with locks, in which something goes wrong."""
+
+    def __init__(self, *broken: str) -> None:
+        self.broken = broken
+        self.kept: dict[str, bytes] = {}
+        self.locks: dict[str, str] = {}
+
+    def get(self, key: str) -> bytes | None:
+        return self.kept.get(key)
+
+    def set(self, key: str, entry: bytes, seconds: float | None) -> None:
+        if "set" in self.broken:
+            raise OSError("full")
+        self.kept[key] = entry
+
+    def delete(self, key: str) -> None:
+        self.kept.pop(key, None)
+
+    def clear(self, prefix: str) -> None:
+        self.kept.clear()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def lock(self, key: str, token: str, seconds: float) -> bool:
+        self.locks[key] = token
+        if "lock" in self.broken:
+            raise TimeoutError("taken, and never said so")
+        return True
+
+    def unlock(self, key: str, token: str) -> None:
+        if self.locks.get(key) == token:
+            del self.locks[key]
+
+
+@pytest.mark.parametrize("broken", ["set", "lock"])
+def test_a_lock_is_given_back_when_the_second_level_fails(colour: Colour, broken: str):
+    """Other processes that asked the same waited ten seconds for nobody."""
+    shelf = Shelf(broken)
+    client = colour.scripted(lambda request: chat("hello"), [openai("sk-key-1")], cache=shelf)
+    assert client.generate("Hi").text == "hello"
+    assert (shelf.locks, shelf.kept) == ({}, {})
+
+
+def test_a_busy_event_loop_is_not_the_second_levels_slowness(colour: Colour):
+    """An answer was not kept, and its lock not given back, where the loop heard late of a quick look."""
+    shelf = Shelf()
+    client = colour.scripted(lambda request: chat("hello"), [openai("sk-key-1")], cache=shelf)
+    run = client.runtime.run
+
+    async def heard_late(work: Any, *given: Any) -> Any:
+        found = await run(work, *given)
+        await client.runtime.sleep(0.2)
+        return found
+
+    client.runtime.run = heard_late
+    assert client.generate("Hi").text == "hello"
+    assert (shelf.locks, len(shelf.kept)) == ({}, 1)
