@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from llmkit import NoInstanceAvailable
 from llmkit.policy.limits import Limiter
+from llmkit.transports.aio_body import Headers
 from tests.support.colours import Colour, chat, one_after_another, openai, refusal
 
 
@@ -86,3 +93,41 @@ def test_a_busy_event_loop_is_not_the_second_levels_slowness(colour: Colour):
     client.runtime.run = heard_late
     assert client.generate("Hi").text == "hello"
     assert (shelf.locks, len(shelf.kept)) == ({}, 1)
+
+
+def test_redis_has_one_allowance_for_all_addresses_of_its_name(monkeypatch: pytest.MonkeyPatch):
+    """Each of them had it anew, so a name with four that were gone held a call for a quarter of a second."""
+    pytest.importorskip("redis", reason="the extra redis is not installed")
+    from llmkit.transports.cache_redis import RedisCache
+
+    with socket.socket() as deaf, contextlib.ExitStack() as waiting:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(3):  # they fill the line of those who want to be let in
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(deaf.getsockname())
+        addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", deaf.getsockname())] * 10
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *given: addresses)
+        cache = RedisCache("redis://cache.invalid/0")
+        began = time.perf_counter()
+        cache.within(0.06)
+        with pytest.raises(Exception, match=r"(?i)timeout|timed out"):
+            cache.get("key")
+        assert time.perf_counter() - began < 0.5  # ten times 0.06 it was
+        cache.close()
+
+
+def test_an_answers_headers_are_whole_for_every_thread():
+    """The second of two threads that looked found some of them only."""
+    raw = tuple([(f"name-{number}".encode(), b"value") for number in range(300)])
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(50):
+                headers: Any = Headers(SimpleNamespace(headers={}, raw_headers=raw))  # type: ignore[arg-type]
+                headers.pack()
+                assert list(pool.map(lambda _, headers=headers: headers.get("name-299"), range(8))) == ["value"] * 8
+    finally:
+        sys.setswitchinterval(interval)
