@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import sys
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmkit import NoInstanceAvailable
+from llmkit import NoInstanceAvailable, RateLimitError
 from llmkit.policy.limits import Limiter
 from llmkit.transports.aio_body import Headers
 from tests.support.colours import Colour, chat, one_after_another, openai, refusal
@@ -131,3 +132,20 @@ def test_an_answers_headers_are_whole_for_every_thread():
                 assert list(pool.map(lambda _, headers=headers: headers.get("name-299"), range(8))) == ["value"] * 8
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_a_key_comes_back_step_by_step_in_a_new_process_too(colour: Colour):
+    """What a state restored was a key at rest, or none, from which all that wait left together."""
+    old = colour.scripted(lambda request: refusal(429), [openai("sk-key-1", name="a")], retries=0)
+    for _ in range(2):  # the second leaves when the rest is over, as the one call of the first step
+        with pytest.raises(RateLimitError):
+            old.generate("Hi")
+    state = json.loads(json.dumps(old.state()))
+    new = colour.scripted(lambda request: chat("hello"), [openai("sk-key-1", name="a")])
+    new.restore(state)
+    (before,), (after,) = ([key.ramp for route in client.core.router.routes() for key in route.keys.keys] for client in (old, new))
+    assert after.saved(new.runtime.now()) == pytest.approx(before.saved(old.runtime.now()))
+    assert new.generate("Hi").text == "hello"
+    state["instances"]["a"]["keys"]["a#1"]["ramp"] = None
+    new.restore(state)
+    assert new.core.router.routes()[0].keys.keys[0].ramp is None
