@@ -210,7 +210,10 @@ def _in_exchanges(kind: Any, allowed: Time) -> Any:
                 self._connecting = False
 
         def _left(self) -> float:
-            return allowed.left() if self._connecting else TIMEOUT
+            try:
+                return allowed.left() if self._connecting else TIMEOUT
+            except TimeoutError:  # redis-py has a socket open that it would not close
+                return 0.001
 
         # Read anew for each address that a name has, and for TLS; what redis-py sets is not.
         socket_timeout = socket_connect_timeout = property(_left, lambda self, seconds: None)
