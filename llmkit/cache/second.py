@@ -18,6 +18,8 @@ ALLOWED = 0.09
 promised is a tenth of a second."""
 ASKING = 0.06
 """How much of that may go before the vendor is asked, so that some is left to keep the answer."""
+GIVING_BACK = 0.01
+"""Seconds that there are for giving a right back, however late it is: others would wait for :data:`LOCKED`."""
 LOCKED = 10.0
 """Seconds for which a process may keep the others from asking the vendor the same."""
 
@@ -32,9 +34,12 @@ class Found:
 
     entry: Entry | None = None
     ours: bool | None = None
-    """Whether the right to make the entry is this call's; False where another process has it, None where nobody was asked."""
+    """Whether the right to make the entry is this call's, or may be, where no answer came; False where another process has it, None
+    where nobody was asked."""
     failed: bool = False
     """The second level did not answer, or was not asked."""
+    seconds: float = 0.0
+    """How long it took, from when it was asked for; what a busy event loop takes to hear of it is not the second level's."""
 
 
 class Second:
@@ -65,7 +70,9 @@ class Second:
 
         That right is not asked for when half of the time is gone: it could not be given back in time.
         """
-        until = asked + ASKING
+        return attrs.evolve(self._look(key, kind, token, clock, wall, asked + ASKING), seconds=clock() - asked)
+
+    def _look(self, key: str, kind: str, token: str | None, clock: Clock, wall: Clock, until: float) -> Found:
         data = self._guarded(clock, until, self.store.get, self._prefix + key)
         if data is FAILED:
             return Found(failed=True)
@@ -78,7 +85,7 @@ class Second:
             return Found()
         lock = self.store.lock  # type: ignore[attr-defined]
         got = self._guarded(clock, until, lock, self._prefix + "lock:" + key, token, LOCKED)
-        return Found(failed=True) if got is FAILED else Found(ours=bool(got))
+        return Found(ours=got is FAILED or bool(got), failed=got is FAILED)
 
     def keep(self, key: str, entry: Entry, token: str | None, clock: Clock, wall: Clock, asked: float) -> bool:
         """Write an entry, and give the right to make it back; whether it was written.
@@ -92,7 +99,7 @@ class Second:
         else:
             left = None if entry.until == float("inf") else max(0.001, entry.until - clock())
             written = self._guarded(clock, until, self.store.set, self._prefix + key, data, left) is not FAILED
-            if not written:
+            if not written and clock() >= until:
                 return False
         self.release(key, token, clock, asked)
         return written
@@ -101,7 +108,7 @@ class Second:
         """Give the right to make an entry back."""
         if token is not None and self._locks:
             unlock = self.store.unlock  # type: ignore[attr-defined]
-            self._guarded(clock, asked + ALLOWED, unlock, self._prefix + "lock:" + key, token)
+            self._guarded(clock, max(asked + ALLOWED, clock() + GIVING_BACK), unlock, self._prefix + "lock:" + key, token)
 
     def delete(self, key: str, clock: Clock, asked: float) -> bool:
         """Forget an entry; whether the second level took it in."""

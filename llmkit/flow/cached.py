@@ -190,7 +190,7 @@ async def _in_second(kit: Kit, second: Second, call: Call[Any], key: str, flight
         asked = runtime.now()
         found = await runtime.run(second.look, key, kind, token, runtime.now, runtime.time, asked)
         now = runtime.now()
-        flight.spent = now - asked
+        flight.spent = found.seconds
         entry = found.entry
         if entry is not None and (limit is None or now - entry.born <= limit):
             cache.second_hits += 1
@@ -225,9 +225,9 @@ async def keep(kit: Kit, call: Call[Any], key: str, flight: Flight, answer: Any)
             cache.semantic.keep(frame, text, vector, entry)
     cache.flights.land(flight, entry)
     second = cache.second
-    if second is None or flight.down or second.resting(now):
+    if second is None or second.resting(now):
         return
-    if worth:
+    if worth and not flight.down:
         await runtime.run(second.keep, key, entry, flight.token, runtime.now, runtime.time, now - flight.spent)
     elif flight.token is not None:
         await runtime.run(second.release, key, flight.token, runtime.now, now - flight.spent)

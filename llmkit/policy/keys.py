@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
 from llmkit.values.secret import Secret
@@ -71,17 +71,23 @@ class Ramp:
 
     __slots__ = ("_ends_at", "_left", "_size", "_steps_at")
 
-    def __init__(self, rest_until: float) -> None:
-        self._ends_at = rest_until + RAMP_ENDS
-        self._left = self._size = 1
-        self._steps_at = math.inf
+    def __init__(self, ends_at: float, left: int = 1, size: int = 1, steps_at: float = math.inf) -> None:
+        self._ends_at = ends_at
+        self._left = left
+        self._size = size
+        self._steps_at = steps_at
+
+    def saved(self, now: float) -> dict[str, Any]:
+        """As data, with times as seconds from ``now``."""
+        step = None if self._steps_at == math.inf else self._steps_at - now
+        return {"ends": self._ends_at - now, "left": self._left, "size": self._size, "step": step}
 
     def ready_at(self, now: float) -> float:
         """``now`` if a call may be given; else when the next may."""
         if now >= self._steps_at:
             self._size *= 2
             self._left, self._steps_at = self._size, now + STEP
-        return now if self._left > 0 else self._steps_at
+        return now if self._left > 0 else min(self._steps_at, self._ends_at)
 
     def took(self, now: float) -> None:
         """A call was given."""
@@ -162,10 +168,9 @@ class KeyPool:
         return soonest
 
     def at_limit(self, now: float) -> bool:
-        """Whether a key that does not rest is at its limit, or on its way back from a rest."""
+        """Whether a key that does not rest is at its limit."""
         limit = self.limit
-        awake = [key for key in self.keys if key.rest_until <= now]
-        return any([key.ramp is not None or (limit is not None and key.in_flight >= limit) for key in awake])
+        return limit is not None and any(key.rest_until <= now and key.in_flight >= limit for key in self.keys)
 
     def struck(self, key: Key, error: LLMError, started: float, now: float) -> None:
         """Let a key rest as an error demands; other errors leave it as it is. Of several calls that were under way together and
@@ -194,7 +199,7 @@ class KeyPool:
         if now + seconds >= key.rest_until:
             key.resting = error
             key.rest_until = now + seconds
-            key.ramp = Ramp(key.rest_until) if isinstance(error, RateLimitError) and wait is None else None
+            key.ramp = Ramp(key.rest_until + RAMP_ENDS) if isinstance(error, RateLimitError) and wait is None else None
 
     def wake(self) -> None:
         """End every rest: somebody knows better."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmkit import errors
 from llmkit.errors import ConfigError, LLMError, shown
 from llmkit.policy.breaker import CLOSED
+from llmkit.policy.keys import Ramp
 from llmkit.policy.saved import VERSION
 from llmkit.policy.strategies import Indexed
 
@@ -185,9 +186,15 @@ def _key(at: At, key: Key, then: float) -> list[Work]:
         "strikes": at["strikes"].count(),
         "struck_at": max(at["struck_age"].moment(then), 0.0),
         "resting": at["reason"].error(),
+        "ramp": None if at["ramp"].missing else _ramp(at["ramp"], then),
     }
     works: list[Work] = [partial(setattr, key, name, value) for name, value in fields.items()]
     return works + _limits(at["limits"], key.limiter, then)
+
+
+def _ramp(at: At, then: float) -> Ramp:
+    steps_at = math.inf if at["step"].missing else then + at["step"].number(-math.inf)
+    return Ramp(then + at["ends"].number(-math.inf), at["left"].count(), at["size"].count(), steps_at)
 
 
 def _breaker(at: At, route: Route, then: float) -> list[Work]:

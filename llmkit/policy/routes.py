@@ -106,7 +106,8 @@ class Route:
             return self.enabled and self.unwell is None
         if self.unwell is not None or self.breaker.until > now or not any(key.rest_until <= now for key in self.keys.keys):
             return False
-        return self.keys.at_limit(now) or (self.metered and self.room_at(now, tokens) < until)
+        room_at = self.room_at(now, tokens)  # without limits, later than now where a key comes back from a rest step by step
+        return self.keys.at_limit(now) or (room_at < until if self.metered else now < room_at < math.inf)
 
     def lives(self, tried: Tried) -> bool:
         """Whether it may still serve a call that has ``tried`` things."""

@@ -63,6 +63,7 @@ def _key(key: Key, now: float) -> dict[str, Any]:
         "strikes": key.strikes,
         "struck_age": max(0.0, now - key.struck_at) if key.strikes else None,
         "reason": error_data(key.resting),
+        "ramp": None if key.ramp is None else key.ramp.saved(now),
         "limits": _limits(key.limiter, now),
     }
 

@@ -19,6 +19,8 @@ MARGIN = 0.01
 """What a booking stays in the books beyond its window, as a part of the window."""
 GRAIN = 0.005
 """Bookings this close together share an entry, as a part of the window."""
+GONE = -math.inf
+"""The end of an entry that has left its window, whatever the clock shows."""
 
 
 class Entry:
@@ -29,7 +31,7 @@ class Entry:
     def __init__(self, begun: float, end: float, requests: int, tokens: int) -> None:
         self.begun = begun
         self.end = end
-        """When it leaves the window; -1 once it has left."""
+        """When it leaves the window; :data:`GONE` once it has left."""
         self.requests = requests
         self.tokens = tokens
 
@@ -61,7 +63,7 @@ class Window:
         self._drained: tuple[float, float] | None = None
         """When the booked requests and tokens would be used up; None until somebody asks for :attr:`drained`."""
         self._entries: deque[Entry] = deque()
-        self._last = Entry(0.0, -1.0, 0, 0)
+        self._last = Entry(0.0, GONE, 0, 0)
         """The newest entry, which bookings before :attr:`_last_until` go to."""
         self._last_until = -math.inf
 
@@ -72,7 +74,7 @@ class Window:
             entry = entries.popleft()
             self.requests -= entry.requests
             self.tokens -= entry.tokens
-            entry.end = -1.0
+            entry.end = GONE
             if not entries:
                 self._last_until = -math.inf  # whatever the clock does next
 
@@ -120,7 +122,7 @@ class Window:
 
     def give_back(self, entry: Entry, requests: int, tokens: int) -> None:
         """Take so much out of an entry again; nothing where the entry has left the window."""
-        if entry.end < 0:
+        if entry.end == GONE:
             return
         entry.requests -= requests
         entry.tokens -= tokens
@@ -173,7 +175,7 @@ class Window:
                 requests, tokens = ends.get(left, (0, 0))
                 ends[left] = (requests, tokens + amount) if position else (requests + amount, tokens)
         for entry in self._entries:
-            entry.end = -1.0
+            entry.end = GONE
         entries = [Entry(now + left - self._span, now + left, *ends[left]) for left in sorted(ends)]
         self._entries = deque(entries)
         self._last_until = -math.inf

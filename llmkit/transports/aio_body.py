@@ -48,10 +48,11 @@ class Headers(Mapping[str, str]):
 
     def _lowered(self) -> dict[str, str]:
         if self._all is None:
-            self._all = {}
+            found: dict[str, str] = {}
             for name, value in self._raw:
                 known, text = name.decode("utf-8", "surrogateescape").lower(), value.decode("utf-8", "surrogateescape")
-                self._all[known] = f"{self._all[known]}, {text}" if known in self._all else text
+                found[known] = f"{found[known]}, {text}" if known in found else text
+            self._all = found  # whole: other threads may read it
         return self._all
 
     def __getitem__(self, name: str) -> str:

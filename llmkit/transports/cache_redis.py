@@ -200,12 +200,23 @@ def _in_exchanges(kind: Any, allowed: Time) -> Any:
     """A kind of redis-py's connections, over such a socket."""
 
     class Connection(kind):  # type: ignore[misc]
+        _connecting = False
+
         def _connect(self) -> Any:
-            self.socket_connect_timeout = self.socket_timeout = allowed.left()
+            self._connecting = True
             try:
                 return Exchange(super()._connect(), allowed)
             finally:
-                self.socket_timeout = TIMEOUT
+                self._connecting = False
+
+        def _left(self) -> float:
+            try:
+                return allowed.left() if self._connecting else TIMEOUT
+            except TimeoutError:  # redis-py has a socket open that it would not close
+                return 0.001
+
+        # Read anew for each address that a name has, and for TLS; what redis-py sets is not.
+        socket_timeout = socket_connect_timeout = property(_left, lambda self, seconds: None)
 
     return Connection
 

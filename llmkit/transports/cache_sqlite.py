@@ -126,7 +126,7 @@ class SqliteCache:
         """The connection of this process: one that was open before a fork belongs to the parent."""
         if self._connection is None or self._pid != os.getpid():
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self._path, timeout=self._left(), isolation_level=None, check_same_thread=False)
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = OFF")  # a cache may be lost with the machine
