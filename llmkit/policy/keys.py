@@ -86,7 +86,7 @@ class Ramp:
         """``now`` if a call may be given; else when the next may."""
         if now >= self._steps_at:
             self._size *= 2
-            self._left, self._steps_at = self._size, now + STEP
+            self._left, self._steps_at = max(self._left, self._size), now + STEP
         return now if self._left > 0 else min(self._steps_at, self._ends_at)
 
     def took(self, now: float) -> None:

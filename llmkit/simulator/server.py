@@ -95,7 +95,15 @@ class Simulator:
                     ready.append(problem)
                     told.set()
 
-                thread = threading.Thread(target=self._run, args=(tell,), name="llmkit-simulator", daemon=True)
+                def work() -> None:
+                    try:
+                        self._run(tell)
+                    except BaseException as problem:
+                        if told.is_set():
+                            raise
+                        tell(problem)  # else whoever starts it would wait for ever
+
+                thread = threading.Thread(target=work, name="llmkit-simulator", daemon=True)
                 thread.start()
                 told.wait()
                 if ready[0] is not None:
@@ -152,6 +160,7 @@ class Simulator:
             await self._stopping.wait()
         finally:
             await runner.cleanup()
+            await self._service.drop()
 
     # ------------------------------------------------------------------------------------------- what tests ask and set
 

@@ -32,19 +32,22 @@ def _request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) 
 class _Server(web.Server):
     """Gives every connection a number."""
 
-    def __init__(self, handler: Any, numbers: dict[Any, int]) -> None:
+    def __init__(self, handler: Any, numbers: dict[Any, int], transports: dict[Any, asyncio.Transport]) -> None:
         super().__init__(handler, access_log=None, request_factory=_request)
-        self.numbers = numbers
+        self._numbers = numbers
+        self._transports = transports
         self._count = 0
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         self._count += 1
-        self.numbers[handler] = self._count
+        self._numbers[handler] = self._count
+        self._transports[handler] = transport
         super().connection_made(handler, transport)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
-        self.numbers.pop(handler, None)
+        self._numbers.pop(handler, None)
+        self._transports.pop(handler, None)
 
 
 class Service:
@@ -55,10 +58,20 @@ class Service:
         self.latency = latency
         self.token_rate = token_rate
         self._numbers: dict[Any, int] = {}
+        self._transports: dict[Any, asyncio.Transport] = {}
+
+    async def drop(self) -> None:
+        """Drop what is still connected when the server has closed: a connection that was let in at its last moment, or one whose
+        client does not read."""
+        for _ in range(3):  # turns of the loop in which such a connection comes up
+            await asyncio.sleep(0)
+        for transport in list(self._transports.values()):
+            transport.abort()
+        await asyncio.sleep(0)
 
     def server(self) -> web.Server:
         """A server for the running event loop."""
-        return _Server(self.handle, self._numbers)
+        return _Server(self.handle, self._numbers, self._transports)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its head to the last byte of its answer."""
