@@ -22,6 +22,7 @@ QUOTA_REST = 900.0, 86400.0
 STEP = 1.0
 """Seconds after which a key that comes back from a 429 may be given twice as many calls."""
 RAMPED = 6
+"""Doublings after which it is back at work."""
 RAMP_ENDS = 60.0
 """Seconds after the rest from which on a key that nobody used is as good as any."""
 
