@@ -148,16 +148,22 @@ class Simulator:
         self._stopping = asyncio.Event()
         runner = web.ServerRunner(self._service.server(), shutdown_timeout=0.05)
         await runner.setup()
+        assert runner.server is not None
         try:
-            site = web.TCPSite(runner, self._host, self._port, backlog=4096)
             try:
-                await site.start()
+                server = await self._loop.create_server(runner.server, self._host, self._port, backlog=4096)
             except OSError as problem:
                 tell(problem)
                 return
-            self._port = runner.addresses[0][1]
+            self._port = server.sockets[0].getsockname()[1]
             tell(None)
-            await self._stopping.wait()
+            try:
+                await self._stopping.wait()
+            finally:
+                for listening in server.sockets:  # asyncio cannot end a server that is just letting somebody in
+                    self._loop.remove_reader(listening.fileno())
+                await asyncio.sleep(0.001)
+                server.close()
         finally:
             await runner.cleanup()
             await self._service.drop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -62,7 +61,7 @@ def test_nothing_is_lost_and_the_loop_stays_free(calm: Remote, kept: bool):
     assert books["ok"] == CALLS
     assert sorted(books["served"]) == sorted(texts)
     print(f"{CALLS} calls: the longest turn {ticker.longest * 1e3:.1f} ms, 99 in 100 under {ticker.usual * 1e3:.1f} ms")
-    assert ticker.usual < (0.05 if sys.gettrace() is None else 0.1)  # a coverage tracer doubles what a turn costs
+    assert ticker.usual < (0.05 if LONG else 0.1)  # what a machine with other work takes twice as long for
     assert ticker.longest < 0.25  # a machine that starves the loop: what piles up meanwhile is worked off in one turn
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from llmkit import AsyncClient, Instance, ResponseTooLarge
+from tests.reliability.conftest import LONG
 from tests.support.faultserver import FaultServer, head, raw
 from tests.support.remote import remote
 
@@ -90,7 +90,7 @@ def test_five_hundred_streams():
         texts, ticker = asyncio.run(main())
         assert texts == [text] * STREAMS
         assert slow.books()["max_in_flight"] > STREAMS * 0.8
-    assert ticker.usual < (0.05 if sys.gettrace() is None else 0.1)  # a coverage tracer doubles what a turn costs
+    assert ticker.usual < (0.05 if LONG else 0.1)  # what a machine with other work takes twice as long for
     assert ticker.longest < 0.25
 
 
