@@ -61,9 +61,7 @@ class Service:
         self._transports: dict[Any, asyncio.Transport] = {}
 
     async def drop(self) -> None:
-        """Drop what is still connected when the server has closed: a connection that was let in at its last moment, or one whose
-        client does not read."""
-        await asyncio.sleep(0.01)  # such a connection comes up in a few turns of the loop
+        """Drop what is still connected when the server has closed: a client that does not read would keep it so."""
         for transport in list(self._transports.values()):
             transport.abort()
         await asyncio.sleep(0)
