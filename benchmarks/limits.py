@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from llmkit.policy.limits import Limiter
+from llmkit.policy.routes import Booking
 from llmkit.wire.rate_limits import rate_limits
 
 TURNS = 5_000
@@ -40,20 +41,26 @@ def cost(work: Callable[[float], object]) -> float:
     return best / TURNS * 1e6
 
 
+def book(limiter: Limiter, now: float) -> Booking:
+    booking = Booking(now)
+    booking.book(limiter.windows, 500)
+    return booking
+
+
 def main() -> None:
-    print(f"{'limiter':<22}{'ready_at':>10}{'take':>10}{'settle':>10}")
+    print(f"{'limiter':<22}{'ready_at':>10}{'book':>10}{'settle':>10}")
     empty = cost(lambda now: now)
     for name, limits in LIMITERS.items():
         limiter = Limiter(**limits)
         ready = cost(lambda now, limiter=limiter: limiter.ready_at(now, 500))
-        take = cost(lambda now, limiter=limiter: limiter.take(now, 500))
-        both = cost(lambda now, limiter=limiter: limiter.settle(limiter.take(now, 500), 300, now))
+        take = cost(lambda now, limiter=limiter: book(limiter, now))
+        both = cost(lambda now, limiter=limiter: book(limiter, now).settle(300, now))
         print(f"{name:<22}{ready - empty:>10.2f}{take - empty:>10.2f}{both - take:>10.2f}")
     for name, headers in (("none", {}), ("OpenAI's", OPENAI), ("Anthropic's", ANTHROPIC)):
         print(f"{f'{name} among the headers':<32}{cost(lambda now, sent={**HEADERS, **headers}: rate_limits(sent)) - empty:>10.2f}")
     limiter, told = Limiter(), rate_limits(OPENAI)
-    taken = limiter.take(0.0, 500)
-    print(f"{'to learn from them':<32}{cost(lambda now: limiter.learn(taken, told)) - empty:>10.2f}")
+    booking = book(limiter, 0.0)
+    print(f"{'to learn from them':<32}{cost(lambda now: limiter.learn(booking, told)) - empty:>10.2f}")
 
 
 if __name__ == "__main__":

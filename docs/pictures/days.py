@@ -14,6 +14,7 @@ from plot import Panel, write
 from world import counted, summed
 
 from llmkit.policy.limits import Limiter
+from llmkit.policy.routes import Booking
 
 HOURS = 96.0
 TOKENS = 500
@@ -27,7 +28,7 @@ def run(limiter: Limiter, came: list[float]) -> list[float]:
         now = max(now, at * 3600)
         while (ready := limiter.ready_at(now, TOKENS)) > now:
             now = ready
-        limiter.take(now, TOKENS)
+        Booking(now).book(limiter.windows, TOKENS)
         starts.append(now / 3600)
     return starts
 

@@ -14,6 +14,7 @@ from plot import Panel, write
 from world import summed
 
 from llmkit.policy.limits import Limiter
+from llmkit.policy.routes import Booking
 
 RPM = 60
 SECONDS = 300.0
@@ -27,7 +28,7 @@ def run(came: list[float]) -> list[float]:
         now = max(now, at)
         while (ready := limiter.ready_at(now, 0)) > now:
             now = ready
-        limiter.take(now, 0)
+        Booking(now).book(limiter.windows, 0)
         starts.append(now)
     return starts
 

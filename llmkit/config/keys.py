@@ -71,4 +71,7 @@ def keys_for(provider: KeyNames, environ: Mapping[str, str]) -> tuple[Secret, ..
 
 def base_url_for(provider: KeyNames, environ: Mapping[str, str]) -> str | None:
     """A provider's base URL in the environment (``OPENAI_API_BASE``), the first name that is set; None if there is none."""
-    return next((text.strip() for name in provider.base_url_names if (text := environ.get(name, "")).strip()), None)
+    for name in provider.base_url_names:
+        if text := environ.get(name, "").strip():
+            return text
+    return None

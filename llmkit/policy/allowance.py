@@ -9,8 +9,7 @@ from llmkit.values.calls import Call, ChatCall
 from llmkit.values.messages import Message, Text, ToolResult
 
 if TYPE_CHECKING:
-    from llmkit.errors import LLMError
-    from llmkit.policy.limits import Limiter, Taken
+    from llmkit.policy.limits import Limiter
     from llmkit.policy.routes import Lease, Route
     from llmkit.wire.rate_limits import RateLimits
 
@@ -50,6 +49,8 @@ def meter(route: Route) -> None:
         route.limiter = allowance(*limits)
         for key in route.keys.keys:
             key.limiter = allowance(*per_key)
+            limiters = [limiter for limiter in (route.limiter, key.limiter) if limiter is not None]
+            key.windows = tuple([window for limiter in limiters for window in limiter.windows])
 
 
 class Estimator:
@@ -101,23 +102,6 @@ def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def settle(lease: Lease, error: LLMError | None, tokens: int | None, now: float) -> None:
-    """Put what a call really used in the place of its estimate. A request that was never sent is taken back whole; one that was
-    refused used no tokens; of one that broke nobody knows, so its estimate stands.
-
-    :param tokens: what the vendor counted, where it did.
-    """
-    for taken in lease.taken:
-        if tokens is not None:
-            if taken.limiter.counts_tokens:
-                taken.limiter.settle(taken, tokens, now)
-        elif error is not None and not error.ambiguous:
-            if error.status is None:
-                taken.limiter.refund(taken)
-            else:
-                taken.limiter.settle(taken, 0, now)
-
-
 def learn(lease: Lease, observed: RateLimits, now: float) -> None:
     """Heed what the headers of an answer say of the limits of the key that was used."""
     key, route = lease.key, lease.route
@@ -130,13 +114,7 @@ def learn(lease: Lease, observed: RateLimits, now: float) -> None:
         from llmkit.policy.limits import Limiter
 
         key.limiter = Limiter()
+        key.windows += key.limiter.windows
         route.metered = True
-    key.limiter.learn(_taken(lease, key.limiter), observed)
+    key.limiter.learn(lease, observed)
 
-
-def _taken(lease: Lease, limiter: Limiter) -> Taken:
-    """What the call took of its key's limiter; where it had none then, nothing."""
-    for taken in lease.taken:
-        if taken.limiter is limiter:
-            return taken
-    return limiter.nothing(lease.started)

@@ -8,7 +8,7 @@ are kept lazily: an entry that no longer says the truth is put right when it com
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,7 +80,7 @@ class Group:
     def set_aside(self, seat: Seat) -> None:
         """Take a seat that cannot take calls now out of the running, until its time or until something happens to it."""
         seat.entry = None
-        seat.route.aside.append(seat)
+        seat.route.aside += (seat,)
         if seat.route.blocked_until < math.inf:
             self.plan(seat)
 
@@ -100,7 +100,7 @@ class Group:
             entry = heappop(later)
             seat = entry[2]
             if seat.entry is None and seat.due is entry:
-                seat.route.aside.remove(seat)
+                seat.route.aside = tuple([other for other in seat.route.aside if other is not seat])
                 seat.index.add(seat)
 
     def soonest(self) -> float | None:
@@ -146,17 +146,21 @@ class Ranked:
 
     :param score: a seat's score, a whole number.
     :param falls: whether scores can fall too; then each instance tells its seats when it may have happened.
+    :param tiers: for each instance, the tier that it is in; a note on its seat that the score may go by. Equal ones are to be one
+        object: among thousands of seats, what they share stays in the processor's caches.
     """
 
-    def __init__(self, group: Group, score: Callable[[Seat], int], falls: bool = False) -> None:
+    def __init__(self, group: Group, score: Callable[[Seat], int], falls: bool = False, tiers: Iterable[int] = ()) -> None:
         self._group = group
         self._score = score
         self._seats = [Seat(route, group, self, number) for number, route in enumerate(group.routes)]
+        for seat, tier in zip(self._seats, tiers):  # noqa: B905 (none, or one for each)
+            seat.turn = tier
         self._heap = [self._entered(seat) for seat in self._seats]
         heapify(self._heap)
         if falls:
             for seat in self._seats:
-                seat.route.falling.append(seat)
+                seat.route.falling += (seat,)
 
     def _entered(self, seat: Seat) -> int:
         entry: int = (self._score(seat) << RANK) + seat.number
@@ -199,7 +203,8 @@ class Ranked:
     def given(self, seat: Seat) -> None:
         """See :meth:`Index.given`."""
         if self._heap[0] == seat.entry:  # else it was taken past others that did not fit
-            heapreplace(self._heap, self._entered(seat))
+            seat.entry = (self._score(seat) << RANK) + seat.number
+            heapreplace(self._heap, seat.entry)
 
     def fell(self, seat: Seat) -> None:
         """See :meth:`Index.fell`."""
@@ -233,3 +238,9 @@ class InTurn(Ranked):
 def given_longest_ago(seat: Seat) -> int:
     """A score: the count at which the instance was last given a call."""
     return seat.route.last_given
+
+
+def tiered(group: Group, tiers: Mapping[Route, int]) -> Ranked:
+    """The lowest tier first; of equals, the instance that was given a call the longest ago."""
+    scores = {tier: tier << STAMP for tier in tiers.values()}
+    return Ranked(group, lambda seat: seat.turn + seat.route.last_given, tiers=[scores[tiers[route]] for route in group.routes])

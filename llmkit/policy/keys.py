@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmkit.errors import AuthenticationError, LLMError, PermissionDeniedError, QuotaExceededError, RateLimitError
@@ -11,6 +11,7 @@ from llmkit.values.secret import Secret
 
 if TYPE_CHECKING:
     from llmkit.policy.limits import Limiter
+    from llmkit.policy.windows import Window
 
 UNHINTED_REST = 1.0, 60.0
 """Seconds a key rests after a 429 that names no time: the first rest, doubled each time in a row, and the longest."""
@@ -41,7 +42,8 @@ class Key:
         "secret",
         "strikes",
         "struck_at",
-        "uses"
+        "uses",
+        "windows",
     )
 
     def __init__(self, label: str, secret: Secret | None) -> None:
@@ -59,6 +61,8 @@ class Key:
         self.struck_at = 0.0
         self.limiter: Limiter | None = None
         """Its own limits on requests and tokens, configured or learned."""
+        self.windows: tuple[Window, ...] = ()
+        """Where a call with it is booked: its instance's limits and its own."""
         self.ramp: Ramp | None = None
         """How it comes back to work after a 429."""
         self.look_at = 0.0
@@ -111,8 +115,10 @@ class KeyPool:
     :param random: gives numbers from 0 to 1, to spread rests of which the vendor named no time by ±10 %.
     """
 
-    def __init__(self, keys: list[Key], limit: int | None, random: Callable[[], float]) -> None:
-        self.keys = keys
+    __slots__ = ("_random", "keys", "limit", "next")
+
+    def __init__(self, keys: Iterable[Key], limit: int | None, random: Callable[[], float]) -> None:
+        self.keys = tuple(keys)
         self.limit = limit
         self._random = random
         self.next = 0

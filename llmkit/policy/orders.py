@@ -130,8 +130,8 @@ class ByLot:
         """See :meth:`Index.fell`."""
 
 
-LENGTH = 1 << 50
-"""The window of the heaviest instance, in units of virtual time."""
+LENGTH = 1 << 50 + RANK
+"""The window of the heaviest instance, in units of virtual time; the lowest bits are for ranks."""
 WHOLE = LENGTH << 100
 """A weight times its window."""
 MOST = 1e30
@@ -145,18 +145,25 @@ class Shares:
     one that closes first is next. This is earliest-deadline-first over Pfair windows (S. Baruah et al., "Proportionate progress",
     Algorithmica 15, 1996), which keeps every share within one; virtual time advances by 1 / (sum of weights) with each call. It is
     counted in whole numbers: the window of the heaviest instance has :data:`LENGTH`.
+
+    A seat's entry is the time at which its window begins, or, once that is open, ends, with its rank in the lowest bits. So the
+    entry of an open window is that of the next one while it is closed.
     """
 
     def __init__(self, group: Group) -> None:
         self._group = group
         self._seats = [Seat(route, group, self, number) for number, route in enumerate(group.routes)]
-        heaviest = max([route.instance.weight for route in group.routes])
-        self._windows = [int(min(heaviest / route.instance.weight, MOST) * LENGTH) for route in group.routes]
+        weights = [route.instance.weight for route in group.routes]
+        heaviest = max(weights)
+        lengths = {weight: int(min(heaviest / weight, MOST) * (LENGTH >> RANK)) << RANK for weight in weights}
+        self._windows = [lengths[weight] for weight in weights]
         self._time = 0
         self._weight = 0
         """The weights of all that may take calls, in units of which the heaviest has 2^100."""
         self._step = LENGTH
         """How far a call takes virtual time."""
+        self._until = 0
+        """Entries below this one are of windows that begin before the next call's place in virtual time ends."""
         self._open: list[int] = []
         self._closed: list[int] = []
         for seat in self._seats:
@@ -165,17 +172,14 @@ class Shares:
     def add(self, seat: Seat) -> None:
         """See :meth:`Index.add`."""
         self._weigh(WHOLE // self._windows[seat.number])
-        seat.turn = max(seat.turn, self._time)
-        self._close(seat)
+        seat.entry = max(seat.turn, self._time + seat.number)
+        heappush(self._closed, seat.entry)
 
     def _weigh(self, change: int) -> None:
         self._weight += change
         if self._weight:
-            self._step = WHOLE // self._weight
-
-    def _close(self, seat: Seat) -> None:
-        seat.entry = (seat.turn << RANK) + seat.number
-        heappush(self._closed, seat.entry)
+            self._step = WHOLE // self._weight >> RANK << RANK
+            self._until = self._time + self._step - (self._step >> 30)
 
     def pick(self, now: float, fit: Fit | None, streamed: bool) -> Seat | None:
         """See :meth:`Index.pick`."""
@@ -186,11 +190,10 @@ class Shares:
             if not self._open:
                 if not self._closed:
                     break
-                # all whose window is open will not do: the next one begins early
-                heappush(self._open, self._opened(heappop(self._closed)))
+                self._open_first()  # all whose window is open will not do: the next one begins early
             seat = self._seats[self._open[0] & RANKS]
             if seat.route.blocked_until > now:
-                heappop(self._open)
+                seat.turn = heappop(self._open) - self._windows[seat.number]
                 self._weigh(-(WHOLE // self._windows[seat.number]))
                 self._group.set_aside(seat)
                 self._begin()
@@ -204,33 +207,30 @@ class Shares:
 
     def _begin(self) -> None:
         """Open the windows that begin before the next call's place in virtual time ends."""
-        closed, until = self._closed, self._until()
-        while closed and closed[0] < until:
-            heappush(self._open, self._opened(heappop(closed)))
+        while self._closed and self._closed[0] < self._until:
+            self._open_first()
 
-    def _until(self) -> int:
-        """Entries below this one are of windows that begin before the next call's place in virtual time ends."""
-        return self._time + self._step - (self._step >> 30) << RANK
-
-    def _opened(self, entry: int) -> int:
-        """The entry of a window that opens."""
-        seat = self._seats[entry & RANKS]
-        seat.entry = entry + (self._windows[seat.number] << RANK)
-        return seat.entry  # type: ignore[no-any-return]
+    def _open_first(self) -> None:
+        entry = heappop(self._closed)
+        number = entry & RANKS
+        self._seats[number].entry = entry = entry + self._windows[number]
+        heappush(self._open, entry)
 
     def given(self, seat: Seat) -> None:
         """See :meth:`Index.given`."""
-        seat.turn += self._windows[seat.number]
         self._time += self._step
-        if self._open[0] != seat.entry:  # it was taken past others that did not fit
-            self._open.remove(seat.entry)
+        self._until += self._step
+        entry = seat.entry
+        if self._open[0] != entry:  # it was taken past others that did not fit
+            self._open.remove(entry)
             heapify(self._open)
-            self._close(seat)
-        elif (entry := (seat.turn << RANK) + seat.number) < self._until():  # its next window is open already
-            heapreplace(self._open, self._opened(entry))
+            heappush(self._closed, entry)
+        elif entry < self._until:  # its next window is open already
+            seat.entry = entry + self._windows[seat.number]
+            heapreplace(self._open, seat.entry)
         else:
             heappop(self._open)
-            self._close(seat)
+            heappush(self._closed, entry)
 
     def fell(self, seat: Seat) -> None:
         """See :meth:`Index.fell`."""

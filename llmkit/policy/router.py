@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llmkit.errors import LLMError, PermissionDeniedError
-from llmkit.policy.allowance import LOOK_AGAIN, learn, settle
+from llmkit.policy.allowance import LOOK_AGAIN, learn
 from llmkit.policy.breaker import CLOSED, Breaker
 from llmkit.policy.reasons import why_not
 from llmkit.policy.retry_budget import RetryBudget
@@ -164,10 +164,12 @@ class Router(Turns):
             route, key = lease.route, lease.key
             route.in_flight -= 1
             key.in_flight -= 1
-            if lease.taken:
+            if lease.windows:
                 if usage is not None:
                     self.estimator.saw(usage.completion_tokens)
-                settle(lease, error, None if usage is None else usage.total_tokens, now)
+                    lease.settle(usage.total_tokens, now)
+                elif error is not None:
+                    lease.failed(error, now)
             if answered:
                 if key.strikes or key.ramp is not None:
                     route.keys.worked(key, lease.started)
@@ -202,7 +204,7 @@ class Router(Turns):
             key = route.keys.spare(now)
             lease = Lease(route, key, now, self._epoch)
             if route.metered or self.limiter is not None:
-                self._take(lease, 0)
+                self._book(lease, 0)
             route.in_flight += 1
             key.in_flight += 1
             if route.breaker.open:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmkit.policy.breaker import CLOSED, Breaker
@@ -15,7 +15,8 @@ from llmkit.values.instances import Instance
 if TYPE_CHECKING:
     from llmkit.errors import LLMError
     from llmkit.policy.indexes import Group, Seat
-    from llmkit.policy.limits import Limiter, Taken
+    from llmkit.policy.limits import Limiter
+    from llmkit.policy.windows import Entry, Window
     from llmkit.runtime import Waiter
     from llmkit.values.calls import Call
 
@@ -29,6 +30,37 @@ OLD = 60.0
 
 class Route:
     """An instance at work: its provider, its keys, and what is known of it."""
+
+    __slots__ = (
+        "__weakref__",
+        "aside",
+        "blocked_until",
+        "breaker",
+        "budget",
+        "enabled",
+        "falling",
+        "first_event",
+        "first_event_at",
+        "in_flight",
+        "instance",
+        "keys",
+        "last_given",
+        "latency",
+        "latency_at",
+        "limited",
+        "limiter",
+        "metered",
+        "most_in_flight",
+        "name",
+        "on_demand",
+        "position",
+        "pricer",
+        "probe_at",
+        "provider",
+        "short_of",
+        "unwell",
+        "uses",
+    )
 
     def __init__(
         self,
@@ -54,6 +86,8 @@ class Route:
         self.budget: RetryBudget | None = None
         """For retries that go back to this instance; None before the first."""
         self.in_flight = 0
+        limit = instance.max_concurrency
+        self.most_in_flight = math.inf if limit is None else limit
         self.uses = 0
         self.last_given = 0
         self.latency: float | None = None
@@ -64,7 +98,7 @@ class Route:
         self.first_event_at = -math.inf
         self.blocked_until = 0.0
         """It takes no calls before this time, as far as is known; inf where only an event can change that."""
-        self.limited = instance.max_concurrency is not None or keys.limit is not None
+        self.limited = limit is not None or keys.limit is not None
         """Whether giving it a call may block it: limits on calls in flight, of its own or its keys'."""
         self.limiter: Limiter | None = None
         """Its limits on requests and tokens."""
@@ -76,16 +110,15 @@ class Route:
         """Why the health checks keep calls away; None where they do not."""
         self.probe_at: float | None = None
         """When the next probe may end that."""
-        self.aside: list[Seat] = []
+        self.aside: tuple[Seat, ...] = ()
         """Its seats in indexes that have set it aside."""
-        self.falling: list[Seat] = []
+        self.falling: tuple[Seat, ...] = ()
         """Its seats in indexes that want to hear when its score may have fallen."""
 
     @property
     def full(self) -> bool:
         """Whether its limit on calls in flight leaves no room."""
-        limit = self.instance.max_concurrency
-        return limit is not None and self.in_flight >= limit
+        return self.in_flight >= self.most_in_flight
 
     def refresh(self, now: float, tokens: int = 1) -> None:
         """Work out :attr:`blocked_until` anew, for a call of ``tokens``."""
@@ -131,11 +164,66 @@ class Route:
         return self.first_event if streamed else self.latency
 
 
-class Lease:
+class Booking:
+    """What one call has booked in every window that it concerns, until it is settled or refunded."""
+
+    __slots__ = ("_entries", "booked", "started", "tokens", "windows")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.windows: tuple[Window, ...] = ()
+        """Where it has booked; none once that is settled or refunded."""
+        self.booked: Mapping[str, int] | None = None
+        """All that had been booked with its key when it was sent, itself included, where the vendor tells of limits."""
+
+    def book(self, windows: tuple[Window, ...], tokens: int) -> None:
+        """Book a request.
+
+        :param tokens: the most that it is expected to use, booked whether that fits or not.
+        """
+        self.windows = windows
+        self.tokens = tokens
+        self._entries: list[Entry] = []
+        entries = self._entries
+        for window in windows:
+            entries.append(window.take(self.started, 1, tokens))
+
+    def settle(self, tokens: int, now: float) -> None:
+        """Put what the call really used in the place of its estimate. What it used less comes free at once; what it used more
+        counts from ``now``. The request stays booked. Once a call is settled or refunded, doing either again does nothing; a call
+        whose usage stays unknown is settled by nobody, and its estimate stands."""
+        more = (tokens if tokens > 0 else 0) - self.tokens
+        if more > 0:
+            for window in self.windows:
+                if window.counts_tokens:
+                    window.take(now, 0, more)
+        elif more < 0:
+            for window, entry in zip(self.windows, self._entries):  # noqa: B905 (one each)
+                if window.counts_tokens:
+                    window.give_back(entry, -more)
+        self.windows = ()
+
+    def failed(self, error: LLMError, now: float) -> None:
+        """The call failed with ``error``. If it was never sent it is taken back whole; if it was refused it used no tokens; if it
+        broke nobody knows, so its estimate stands."""
+        if not error.ambiguous:
+            if error.status is None:
+                self.refund()
+            else:
+                self.settle(0, now)
+
+    def refund(self) -> None:
+        """Take the booking back: the call was never sent."""
+        for window, entry in zip(self.windows, self._entries):  # noqa: B905
+            window.undo(entry, self.tokens)
+        self.windows = ()
+
+
+class Lease(Booking):
     """One call's hold on an instance and a key, until the answer or the stream has ended; given back with
     ``Router.release``."""
 
-    __slots__ = ("epoch", "key", "released", "route", "started", "taken")
+    __slots__ = ("epoch", "key", "released", "route")
 
     def __init__(self, route: Route, key: Key, started: float, epoch: object) -> None:
         self.route = route
@@ -144,8 +232,8 @@ class Lease:
         self.epoch = epoch
         """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
         self.released = False
-        self.taken: Sequence[Taken] = ()
-        """What it took of limits on requests and tokens."""
+        self.windows = ()
+        self.booked = None
 
 
 class Plan:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, Union
 
 from llmkit.errors import ConfigError, did_you_mean, shown
-from llmkit.policy.indexes import STAMP, Group, Index, InTurn, Ranked, Seat, given_longest_ago
+from llmkit.policy.indexes import STAMP, Group, Index, InTurn, Ranked, Seat, given_longest_ago, tiered
 from llmkit.wire.redact import describe
 
 if TYPE_CHECKING:
@@ -68,10 +68,6 @@ def _in_flight(seat: Seat) -> int:
     return (seat.route.in_flight << STAMP) + seat.route.last_given
 
 
-def _priority(seat: Seat) -> int:
-    return (seat.route.instance.priority << STAMP) + seat.route.last_given
-
-
 def _by_lot(group: Group, random: Callable[[], float]) -> Index:
     from llmkit.policy.orders import ByLot
 
@@ -111,8 +107,7 @@ def _by_facts(order: str) -> Callable[[Group, Callable[[], float]], Index]:
         facts = {route: group.facts(route.instance.provider, route.instance.model) for route in group.routes}
         scores = {route: UNKNOWN if info is None else SCORES[order](info) for route, info in facts.items()}
         ranks = {score: rank for rank, score in enumerate(sorted(set(scores.values())))}
-        tiers = {route: ranks[score] << STAMP for route, score in scores.items()}
-        return Ranked(group, lambda seat: tiers[seat.route] + seat.route.last_given)
+        return tiered(group, {route: ranks[score] for route, score in scores.items()})
 
     return index
 
@@ -126,7 +121,7 @@ STRATEGIES: Mapping[str, Callable[[Group, Callable[[], float]], Index]] = {
     "weighted": _shares,
     "usage": lambda group, random: Ranked(group, _usage, falls=True),
     **{order: _by_facts(order) for order in BY_FACTS},
-    "priority": lambda group, random: Ranked(group, _priority),
+    "priority": lambda group, random: tiered(group, {route: route.instance.priority for route in group.routes}),
 }
 """Built-in strategies by name; plugins add theirs.
 

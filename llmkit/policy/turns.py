@@ -69,13 +69,13 @@ class Turns(Instances):
         """Instances have come, gone or changed: every call finds its way anew."""
         if self._plans:
             for route in self._routes.values():
-                route.aside.clear()
-                route.falling.clear()
+                route.aside = route.falling = ()
             for plan in self._plans.values():
                 plan.current = False
             self._plans = {}
             self._groups = {}
-        self.lines.wake_all()
+        if self.lines.open:
+            self.lines.wake_all()
 
     def _plan_for(self, call: Call[Any]) -> Plan:
         return self._plans.get((call.instance, call.model, call.task, call.fallbacks)) or self._plan(call)
@@ -128,7 +128,7 @@ class Turns(Instances):
                 if key is not None:
                     lease = Lease(route, key, now, self._epoch)
                     if route.metered or self.limiter is not None:
-                        self._take(lease, tokens)
+                        self._book(lease, tokens)
                     self._give(lease)
                     group.index.given(seat)
                     return lease
@@ -174,19 +174,15 @@ class Turns(Instances):
         if route.breaker.open:
             route.breaker.given()
             route.refresh(lease.started)
-        elif route.limited and (route.full or route.keys.limit == key.in_flight):
+        elif route.limited and (route.in_flight >= route.most_in_flight or route.keys.limit == key.in_flight):
             route.refresh(lease.started)
 
-    def _take(self, lease: Lease, tokens: int) -> None:
-        """Book a call with every limiter that it concerns."""
-        started = lease.started
-        taken = lease.taken = []
-        if (limiter := self.limiter) is not None:
-            taken.append(limiter.take(started, tokens))
-        if (limiter := lease.route.limiter) is not None:
-            taken.append(limiter.take(started, tokens))
-        if (limiter := lease.key.limiter) is not None:
-            taken.append(limiter.take(started, tokens))
+    def _book(self, lease: Lease, tokens: int) -> None:
+        """Book a call in every window that it concerns."""
+        key = lease.key
+        lease.book(key.windows if self.limiter is None else self.limiter.windows + key.windows, tokens)
+        if key.limiter is not None and key.limiter.told:
+            lease.booked = key.limiter.booked
 
     def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
         """An error came: what has to rest rests."""
@@ -219,7 +215,7 @@ class Turns(Instances):
         route.refresh(now, tokens)
         seats = route.aside
         if route.blocked_until <= now:
-            route.aside = []
+            route.aside = ()
             for seat in seats:
                 seat.index.add(seat)
         elif route.blocked_until < math.inf:

@@ -44,7 +44,7 @@ class Window:
 
     __slots__ = (
         *("_drained", "_entries", "_grain", "_last", "_last_until", "_names", "_request_pace", "_span", "_token_pace"),
-        *("most_requests", "most_tokens", "requests", "seconds", "tokens"),
+        *("counts_tokens", "gone_requests", "gone_tokens", "most_requests", "most_tokens", "requests", "seconds", "tokens"),
     )
 
     def __init__(self, seconds: float, requests: int | None, tokens: int | None, names: tuple[str, str]) -> None:
@@ -55,6 +55,12 @@ class Window:
         """Requests that are booked, as of the last look; :meth:`expire` brings it up to date."""
         self.tokens = 0
         """Tokens, likewise."""
+        self.gone_requests = 0
+        """Requests that were booked ever and have left the window."""
+        self.gone_tokens = 0
+        """Tokens, likewise."""
+        self.counts_tokens = tokens is not None
+        """Whether what a call really used matters here."""
         self._names = names
         self._span = seconds * (1 + MARGIN)
         self._grain = seconds * GRAIN
@@ -74,6 +80,8 @@ class Window:
             entry = entries.popleft()
             self.requests -= entry.requests
             self.tokens -= entry.tokens
+            self.gone_requests += entry.requests
+            self.gone_tokens += entry.tokens
             entry.end = GONE
             if not entries:
                 self._last_until = -math.inf  # whatever the clock does next
@@ -120,31 +128,53 @@ class Window:
         by_requests, by_tokens = self._drained or (0.0, 0.0)
         self._drained = (max(by_requests, now) + requests * self._request_pace, max(by_tokens, now) + tokens * self._token_pace)
 
-    def give_back(self, entry: Entry, requests: int, tokens: int) -> None:
-        """Take so much out of an entry again; nothing where the entry has left the window."""
+    def give_back(self, entry: Entry, tokens: int) -> None:
+        """Take tokens out of an entry again; out of what has gone where the entry has left the window."""
         if entry.end == GONE:
+            self.gone_tokens -= tokens
             return
-        entry.requests -= requests
         entry.tokens -= tokens
-        self.requests -= requests
         self.tokens -= tokens
         if self._drained is not None:
             by_requests, by_tokens = self._drained
-            self._drained = (by_requests - requests * self._request_pace, by_tokens - tokens * self._token_pace)
+            self._drained = (by_requests, by_tokens - tokens * self._token_pace)
+
+    def undo(self, entry: Entry, tokens: int) -> None:
+        """The same for a request and its tokens."""
+        self.give_back(entry, tokens)
+        if entry.end == GONE:
+            self.gone_requests -= 1
+            return
+        entry.requests -= 1
+        self.requests -= 1
+        if self._drained is not None:
+            by_requests, by_tokens = self._drained
+            self._drained = (by_requests - self._request_pace, by_tokens)
+
+    @property
+    def booked(self) -> tuple[int, int]:
+        """Requests and tokens that have ever been booked."""
+        return self.requests + self.gone_requests, self.tokens + self.gone_tokens
+
+    def booked_before(self, at: float) -> tuple[int, int]:
+        """The same as of a time in the past: what shares an entry with that time counts as booked later."""
+        requests, tokens = self.booked
+        for entry in self._entries:
+            if entry.end >= at + self._span:
+                requests -= entry.requests
+                tokens -= entry.tokens
+        return requests, tokens
 
     @property
     def drained(self) -> float:
-        """When all that was booked would be used up at the limits' own pace; 0 before anything was."""
+        """When all that was booked would be used up at the limits' own pace; 0 before anything was, and without limits."""
+        if self._request_pace == self._token_pace == 0:
+            return 0.0
         if self._drained is None:
             self._drained = (0.0, 0.0)
             for entry in self._entries:
                 self._drain(entry.begun, entry.requests, entry.tokens)
         return max(self._drained)
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether it limits tokens."""
-        return self.most_tokens < math.inf
 
     def headroom(self, now: float) -> float:
         """What is free of the tighter limit, from 0 (nothing) to 1 (all)."""
@@ -179,8 +209,12 @@ class Window:
         entries = [Entry(now + left - self._span, now + left, *ends[left]) for left in sorted(ends)]
         self._entries = deque(entries)
         self._last_until = -math.inf
+        self.gone_requests += self.requests
+        self.gone_tokens += self.tokens
         self.requests = sum([entry.requests for entry in entries])
         self.tokens = sum([entry.tokens for entry in entries])
+        self.gone_requests -= self.requests
+        self.gone_tokens -= self.tokens
         self._drained = (
             now + self.requests * self._request_pace if self.requests else 0.0,
             now + self.tokens * self._token_pace if self.tokens else 0.0,

@@ -13,12 +13,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from llmkit.policy.limits import DAY, MINUTE, Limiter, Taken
+from llmkit.policy.limits import DAY, MINUTE, Limiter
+from llmkit.policy.routes import Booking
 from llmkit.policy.windows import GRAIN, MARGIN
 from llmkit.wire.rate_limits import Quota, RateLimits
 from tests.policy.windows import held, most_in_any
 
 REQUESTS = 100_000 if os.environ.get("LLMKIT_LONG") else 20_000
+
+
+def book(limiter: Limiter, now: float, tokens: int) -> Booking:
+    """A call that concerns no other limiter."""
+    booking = Booking(now)
+    booking.book(limiter.windows, tokens)
+    return booking
 
 
 def saturate(limiter: Limiter, sizes: Iterator[tuple[int, int]], answers_after: float) -> tuple[list[float], list[int]]:
@@ -27,17 +35,17 @@ def saturate(limiter: Limiter, sizes: Iterator[tuple[int, int]], answers_after: 
     :return: when they started, and what they used.
     """
     now, starts, used = 0.0, [], []
-    running: deque[tuple[float, Taken, int]] = deque()
+    running: deque[tuple[float, Booking, int]] = deque()
     for expected, real in sizes:
         while True:
             while running and running[0][0] <= now:
                 at, taken, tokens = running.popleft()
-                limiter.settle(taken, tokens, at)
+                taken.settle(tokens, at)
             ready = limiter.ready_at(now, expected)
             if ready <= now:
                 break
             now = min(ready, running[0][0]) if running else ready
-        running.append((now + answers_after, limiter.take(now, expected), real))
+        running.append((now + answers_after, book(limiter, now, expected), real))
         starts.append(now)
         used.append(real)
     return starts, used
@@ -84,9 +92,9 @@ def test_a_million_seconds_of_minutes_and_days_take_few_seconds() -> None:
         expected = luck.randrange(100, 700)
         while (ready := limiter.ready_at(now, expected)) > now:
             now = ready
-        taken = limiter.take(now, expected)
+        taken = book(limiter, now, expected)
         real = luck.randrange(100, expected + 1)
-        limiter.settle(taken, real, now)
+        taken.settle(real, now)
         starts.append(now)
         used.append(real)
         now += luck.random() * 5
@@ -102,7 +110,7 @@ def test_a_million_seconds_of_minutes_and_days_take_few_seconds() -> None:
 def test_a_window_keeps_few_entries_whatever_the_limit() -> None:
     limiter = Limiter(rpm=10**6, tpm=10**9)
     for step in range(120_000):
-        limiter.take(step / 1000, 1000)
+        book(limiter, step / 1000, 1000)
     assert [len(entries) for entries in limiter.saved(120.0).values()] == [pytest.approx(202, abs=2)] * 2
 
 
@@ -115,8 +123,8 @@ class Books(RuleBasedStateMachine):
         super().__init__()
         self.limiter = Limiter(rpm=5, tpm=1000, requests=[(20, 600.0)], tokens=[(2500, 600.0)])
         self.now = 0.0
-        self.open: list[tuple[Taken, int]] = []
-        self.closed: list[Taken] = []
+        self.open: list[tuple[Booking, int]] = []
+        self.closed: list[Booking] = []
         self.bookings: list[list[float | int]] = []  # when, requests, tokens
 
     def amounts(self, kind: str) -> list[tuple[float, int]]:
@@ -150,14 +158,14 @@ class Books(RuleBasedStateMachine):
         while (ready := self.limiter.ready_at(self.now, tokens)) > self.now:
             self.now = ready
         self.bookings.append([self.now, 1, tokens])
-        self.open.append((self.limiter.take(self.now, tokens), len(self.bookings) - 1))
+        self.open.append((book(self.limiter, self.now, tokens), len(self.bookings) - 1))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), share=st.floats(0, 1))
     def settle(self, data: st.DataObject, share: float) -> None:
         taken, row = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
         self.bookings[row][2] = int(taken.tokens * share)
-        self.limiter.settle(taken, int(taken.tokens * share), self.now)
+        taken.settle(int(taken.tokens * share), self.now)
         self.closed.append(taken)
 
     @precondition(lambda self: self.open)
@@ -165,7 +173,7 @@ class Books(RuleBasedStateMachine):
     def settle_for_more(self, data: st.DataObject, more: int) -> None:
         taken, _ = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
         self.bookings.append([self.now, 0, more])
-        self.limiter.settle(taken, taken.tokens + more, self.now)
+        taken.settle(taken.tokens + more, self.now)
         self.closed.append(taken)
 
     @precondition(lambda self: self.open)
@@ -173,7 +181,7 @@ class Books(RuleBasedStateMachine):
     def refund(self, data: st.DataObject) -> None:
         taken, row = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
         self.bookings[row][1:] = [0, 0]
-        self.limiter.refund(taken)
+        taken.refund()
         self.closed.append(taken)
 
     @precondition(lambda self: self.closed)
@@ -181,8 +189,8 @@ class Books(RuleBasedStateMachine):
     def again(self, data: st.DataObject, tokens: int) -> None:
         taken = data.draw(st.sampled_from(self.closed))
         before = self.limiter.saved(self.now)
-        self.limiter.settle(taken, tokens, self.now)
-        self.limiter.refund(taken)
+        taken.settle(tokens, self.now)
+        taken.refund()
         assert self.limiter.saved(self.now) == before
 
     @invariant()
@@ -208,7 +216,7 @@ def test_without_limits_nothing_waits() -> None:
     limiter = Limiter()
     for _ in range(1000):
         assert limiter.ready_at(5.0, 10**9) == 5.0
-        limiter.take(5.0, 10**9)
+        book(limiter, 5.0, 10**9)
     assert limiter.headroom(5.0) == 1
     assert limiter.usage_score == 0
 
@@ -220,65 +228,65 @@ def test_limits_of_one_length_stand_side_by_side_and_the_tighter_counts() -> Non
 
 def test_a_call_larger_than_the_limit_goes_alone() -> None:
     limiter = Limiter(tpm=1000)
-    limiter.take(0.0, 10)
+    book(limiter, 0.0, 10)
     alone = limiter.ready_at(1.0, 50_000)
     assert alone == pytest.approx(MINUTE * (1 + MARGIN))
     assert limiter.ready_at(alone, 50_000) == alone
-    limiter.take(alone, 50_000)
+    book(limiter, alone, 50_000)
     assert limiter.ready_at(alone + 1, 0) == pytest.approx(alone + MINUTE * (1 + MARGIN))
     assert limiter.headroom(alone + 1) == 0
 
 
 def test_a_settlement_that_comes_late_changes_nothing() -> None:
     limiter = Limiter(tpm=1000)
-    old = limiter.take(0.0, 1000)
+    old = book(limiter, 0.0, 1000)
     assert limiter.ready_at(100.0, 1000) == 100.0
-    limiter.take(100.0, 600)
-    limiter.settle(old, 10, 101.0)
+    book(limiter, 100.0, 600)
+    old.settle(10, 101.0)
     assert limiter.state(101.0).windows[0].used == 600
 
 
 def test_what_a_call_used_beyond_its_estimate_counts_from_when_that_is_known() -> None:
     limiter = Limiter(tpm=1000)
-    taken = limiter.take(0.0, 100)
-    limiter.settle(taken, 1000, 50.0)
+    taken = book(limiter, 0.0, 100)
+    taken.settle(1000, 50.0)
     assert limiter.ready_at(62.0, 200) == pytest.approx(50 + MINUTE * (1 + MARGIN))
     assert limiter.ready_at(62.0, 100) == 62.0
 
 
 def test_negative_usage_is_none() -> None:
     limiter = Limiter(tpm=1000)
-    limiter.settle(limiter.take(0.0, 100), -500, 1.0)
+    book(limiter, 0.0, 100).settle(-500, 1.0)
     assert limiter.state(1.0).windows[0].used == 0
 
 
 def test_a_clock_that_steps_back_a_little_breaks_nothing() -> None:
     limiter = Limiter(rpm=2)
-    limiter.take(10.0, 0)
-    limiter.take(9.9, 0)
+    book(limiter, 10.0, 0)
+    book(limiter, 9.9, 0)
     assert limiter.ready_at(9.95, 0) == pytest.approx(10 + MINUTE * (1 + MARGIN))
 
 
 def test_the_score_orders_by_what_is_free_and_moves_only_with_bookings() -> None:
     busy, idle, other = Limiter(rpm=100, tpm=1000), Limiter(rpm=10, tpm=10_000), Limiter(rpm=10, rpd=10)
     for limiter in (busy, idle):
-        limiter.take(1000.0, 500)
+        book(limiter, 1000.0, 500)
     assert idle.usage_score < busy.usage_score
     score = busy.usage_score
     busy.ready_at(1059.0, 10)
     busy.headroom(1059.0)
     assert busy.usage_score == score == 1000 + 30
-    taken = busy.take(1000.0, 100)
-    busy.settle(taken, 0, 1001.0)
+    taken = book(busy, 1000.0, 100)
+    taken.settle(0, 1001.0)
     assert busy.usage_score == score
-    other.take(1000.0, 1)
+    book(other, 1000.0, 1)
     assert other.usage_score == 1000 + 6  # the day's window, of which a tenth is used, is 8640 seconds from empty
 
 
 def test_saved_books_are_held_again() -> None:
     limiter = Limiter(rpm=10, tpd=1000)
-    limiter.take(100.0, 600)
-    limiter.take(130.0, 300)
+    book(limiter, 100.0, 600)
+    book(limiter, 130.0, 300)
     saved = limiter.saved(140.0)
     later = Limiter(rpm=10, tpd=1000)
     later.restore(saved, 1005.0 - 20.0)  # 20 seconds went by, and the clock began again
@@ -293,10 +301,10 @@ def test_saved_books_are_held_again() -> None:
 
 def test_a_vendors_word_makes_calls_wait_where_no_limit_is_configured() -> None:
     limiter = Limiter()
-    taken = limiter.take(0.0, 10)
+    taken = book(limiter, 0.0, 10)
     limiter.learn(taken, RateLimits(requests=Quota(60, 1, reset=59.0)))
     assert limiter.ready_at(0.5, 10) == 0.5
-    limiter.take(0.5, 10)
+    book(limiter, 0.5, 10)
     assert limiter.ready_at(0.5, 10) == pytest.approx(1.0)
     assert limiter.ready_at(1.0, 10) == 1.0
     assert limiter.state(30.0).told == {"requests": (60, pytest.approx(30.0))}
@@ -304,14 +312,14 @@ def test_a_vendors_word_makes_calls_wait_where_no_limit_is_configured() -> None:
 
 def test_a_vendors_word_never_loosens_a_configured_limit() -> None:
     limiter = Limiter(rpm=1, tpm=100)
-    taken = limiter.take(0.0, 100)
+    taken = book(limiter, 0.0, 100)
     limiter.learn(taken, RateLimits(Quota(1000, 999, 0.06), Quota(10**6, 10**6, 0.0)))
     assert limiter.ready_at(2.0, 1) == pytest.approx(MINUTE * (1 + MARGIN))
 
 
 def test_what_others_use_of_the_same_key_is_waited_for() -> None:
     limiter = Limiter(rpm=1000)
-    taken = limiter.take(0.0, 0)
+    taken = book(limiter, 0.0, 0)
     limiter.learn(taken, RateLimits(Quota(1000, 0, 60.0)))
     assert limiter.ready_at(0.0, 0) == pytest.approx(0.06)
     assert limiter.headroom(0.0) == 0
@@ -319,16 +327,16 @@ def test_what_others_use_of_the_same_key_is_waited_for() -> None:
 
 def test_calls_sent_after_the_one_that_is_answered_count_on_top() -> None:
     limiter = Limiter()
-    first = limiter.take(0.0, 0)
+    first = book(limiter, 0.0, 0)
     for _ in range(4):
-        limiter.take(0.0, 0)
+        book(limiter, 0.0, 0)
     limiter.learn(first, RateLimits(Quota(10, 9, window=10.0)))
     assert limiter.state(0.0).told["requests"] == (10, 5)
 
 
 def test_an_answer_to_an_older_request_changes_nothing() -> None:
     limiter = Limiter()
-    old, new = limiter.take(0.0, 0), limiter.take(5.0, 0)
+    old, new = book(limiter, 0.0, 0), book(limiter, 5.0, 0)
     limiter.learn(new, RateLimits(Quota(100, 0, 60.0)))
     limiter.learn(old, RateLimits(Quota(100, 90, 6.0)))
     assert limiter.state(5.0).told["requests"] == (100, 0)
@@ -336,11 +344,11 @@ def test_an_answer_to_an_older_request_changes_nothing() -> None:
 
 def test_an_idle_key_is_given_no_more_than_the_vendors_whole_limit_at_once() -> None:
     limiter = Limiter()
-    limiter.learn(limiter.take(0.0, 0), RateLimits(Quota(5, 4, window=60.0)))
+    limiter.learn(book(limiter, 0.0, 0), RateLimits(Quota(5, 4, window=60.0)))
     at = 10_000.0
     for _ in range(5):
         assert limiter.ready_at(at, 0) == at
-        limiter.take(at, 0)
+        book(limiter, at, 0)
     assert limiter.ready_at(at, 0) == pytest.approx(at + 12)
 
 
@@ -349,7 +357,7 @@ def test_the_limit_on_tokens_of_which_least_is_left_counts() -> None:
     observed = RateLimits(
         tokens=Quota(100, 50, window=60.0), input_tokens=Quota(80, 60, window=60.0), output_tokens=Quota(10, 0, window=60.0)
     )
-    limiter.learn(limiter.take(0.0, 0), observed)
+    limiter.learn(book(limiter, 0.0, 0), observed)
     assert limiter.ready_at(0.0, 5) == pytest.approx(30)
     assert limiter.ready_at(0.0, 1000) == pytest.approx(60)  # larger than all of it: alone
 
@@ -367,7 +375,7 @@ def test_the_limit_on_tokens_of_which_least_is_left_counts() -> None:
 )
 def test_how_long_a_vendors_word_makes_calls_wait(quota: Quota, seconds: float) -> None:
     limiter = Limiter()
-    limiter.learn(limiter.take(0.0, 0), RateLimits(quota))
+    limiter.learn(book(limiter, 0.0, 0), RateLimits(quota))
     assert limiter.ready_at(0.0, 0) == pytest.approx(seconds)
     if seconds:
         assert limiter.ready_at(seconds, 0) == seconds
@@ -375,11 +383,11 @@ def test_how_long_a_vendors_word_makes_calls_wait(quota: Quota, seconds: float) 
 
 def test_unused_estimates_come_back_to_what_the_vendor_told_too() -> None:
     limiter = Limiter()
-    taken = limiter.take(0.0, 400)
+    taken = book(limiter, 0.0, 400)
     limiter.learn(taken, RateLimits(tokens=Quota(1000, 600, window=60.0)))
-    more = limiter.take(0.0, 500)
+    more = book(limiter, 0.0, 500)
     assert limiter.ready_at(0.0, 300) > 0
-    limiter.settle(more, 100, 0.0)
+    more.settle(100, 0.0)
     assert limiter.ready_at(0.0, 300) == 0
-    limiter.refund(limiter.take(0.0, 300))
+    book(limiter, 0.0, 300).refund()
     assert limiter.state(0.0).told["tokens"] == (1000, 500)

@@ -15,6 +15,7 @@ import pytest
 
 from llmkit import NoInstanceAvailable, RateLimitError
 from llmkit.policy.limits import Limiter
+from llmkit.policy.routes import Booking
 from llmkit.transports.aio_body import Headers
 from tests.support.colours import Colour, chat, one_after_another, openai, refusal
 
@@ -31,7 +32,9 @@ def test_a_limit_that_leaves_no_room_in_time_is_said_at_once_also_after_a_rest(c
 
 def test_a_booking_before_the_clocks_zero_can_be_given_back():
     limiter = Limiter(rpm=1)
-    limiter.refund(limiter.take(-500.0, 0))
+    booking = Booking(-500.0)
+    booking.book(limiter.windows, 0)
+    booking.refund()
     assert limiter.ready_at(-500.0, 0) == -500.0
 
 
