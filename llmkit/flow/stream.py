@@ -8,6 +8,8 @@ stream is complete when the vendor's terminal event or a finish reason has come,
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from itertools import compress, repeat
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,7 +25,7 @@ from llmkit.provider import StreamDecoder
 from llmkit.runtime import Body
 from llmkit.values.calls import Call, ChatCall
 from llmkit.values.completion import Attempt, Completion
-from llmkit.values.events import CONTENT_EVENTS, Event, RawEvent, StreamStarted, UsageReported
+from llmkit.values.events import CONTENT_EVENTS, Event, RawEvent, StreamStarted, TextDelta, UsageReported
 from llmkit.values.instances import DEFAULT_TIMEOUTS
 from llmkit.values.usage import Usage
 from llmkit.wire.body import MOST_BODY
@@ -278,24 +280,31 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     ended = stream.ended and failure is None
     lease = stream.lease
     first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
-    usage = next((event.usage for event in reversed(stream.events) if type(event) is UsageReported), None)
+    facts = _beside_text(stream.events)
+    usage = next((event.usage for event in reversed(facts) if type(event) is UsageReported), None)
     kit.router.release(lease, now, failure, answered=ended, first_event=first, usage=usage)
     if now >= lease.key.look_at:
         kit.router.learn(lease, stream.headers, now)
     try:
-        _tell_closed(kit, stream, failure, usage, now)
+        _tell_closed(kit, stream, failure, usage, _bill(stream, facts, usage), now)
     finally:
         await stream.body.aclose()
 
 
-def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, now: float) -> None:
+def _beside_text(events: list[Event]) -> list[Event]:
+    """The few events that are no text, found at the least cost for each of the many that are."""
+    return [*compress(events, map(is_not, map(type, events), repeat(TextDelta)))]
+
+
+def _tell_closed(
+    kit: Kit, stream: OpenStream, failure: LLMError | None, usage: Usage | None, bill: Any, now: float
+) -> None:
     ended = stream.ended and failure is None
     lease, call = stream.lease, stream.call
     seconds = stream.trail.book(stream.lease, now, failure)
     if kit.hooks.attempt:
         kit.hooks.attempt(call=stream.call, attempt=stream.trail.attempts[-1])
     booked = (lease.route.name, lease.key.label, call.task, call.tags, usage)
-    bill = _bill(stream, usage)
     if ended:
         kit.ledger.answered(*booked, seconds, bill)
     else:
@@ -309,10 +318,10 @@ def _tell_closed(kit: Kit, stream: OpenStream, failure: LLMError | None, usage: 
         kit.hooks.answer(call=stream.call, answer=stream.completion(now))
 
 
-def _bill(stream: OpenStream, usage: Usage | None) -> Any:
+def _bill(stream: OpenStream, facts: list[Event], usage: Usage | None) -> Any:
     """What a stream costs, as its folded completion will say."""
     model = raw = None
-    for event in stream.events:
+    for event in facts:
         if type(event) is StreamStarted:
             model = event.model or model
         elif type(event) is RawEvent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import repeat
 
 from llmkit.errors import ResponseTooLarge
 
@@ -11,16 +11,12 @@ MOST_EVENT = 16 * 1024 * 1024
 
 LONG = 64 * 1024
 """Bytes of an event that may wait for its end before its lines are taken apart."""
-_new_sse = tuple.__new__  # half the cost of calling the named tuple
 
 BOM = b"\xef\xbb\xbf"
 
 
-class SSE(NamedTuple):
-    """One event. ``event`` is its name, empty where it has none."""
-
-    event: str
-    data: bytes
+SSE = tuple[str, bytes]
+"""One event: its name, empty where it has none, and its data."""
 
 
 class SSEDecoder:
@@ -74,19 +70,18 @@ class SSEDecoder:
 
     def _feed_blocks(self, buffer: bytes) -> list[SSE]:
         """The common case: LF only, whole events of one ``data:`` line each."""
-        if buffer[:6] == b"data: " and buffer[-2:] == b"\n\n":
-            payloads = buffer[6:-2].split(b"\n\ndata: ")
-            if buffer.count(b"\n") == 2 * len(payloads):
-                self._buffer = b""
-                return [_new_sse(SSE, ("", payload)) for payload in payloads]
-        blocks = buffer.split(b"\n\n")
-        rest = blocks.pop()
-        events = []
-        for block in blocks:
-            if block[:6] == b"data: " and b"\n" not in block:
-                events.append(_new_sse(SSE, ("", block[6:])))
+        whole, end, rest = buffer.rpartition(b"\n\n")
+        events: list[SSE] = []
+        if end:
+            payloads = whole[6:].split(b"\n\ndata: ")
+            if whole[:6] == b"data: " and whole.count(b"\n") == 2 * (len(payloads) - 1):
+                events += zip(repeat(""), payloads)
             else:
-                events += self._feed_lines(block + b"\n\n")
+                for block in whole.split(b"\n\n"):
+                    if block[:6] == b"data: " and b"\n" not in block:
+                        events.append(("", block[6:]))
+                    else:
+                        events += self._feed_lines(block + b"\n\n")
         if len(rest) > LONG:  # lines that are whole are not looked at again with every piece that follows
             return events + self._feed_lines(rest)
         self._keep(rest)
@@ -108,7 +103,7 @@ class SSEDecoder:
             if line:
                 self._field(line)
             elif self._data:
-                events.append(SSE(self._event, b"\n".join(self._data)))
+                events.append((self._event, b"\n".join(self._data)))
                 self._data, self._event, self._size = [], "", 0
             else:
                 self._event = ""

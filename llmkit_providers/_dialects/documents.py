@@ -82,7 +82,7 @@ class DocumentDecoder:
         :raises ResponseTooLarge: if one grows beyond :data:`~llmkit.wire.sse.MOST_EVENT` bytes.
         """
         if self._sse is not None:
-            return [event.data for event in self._sse.feed(data)]
+            return [payload for _, payload in self._sse.feed(data)]
         if self._objects is not None:
             return self._objects.feed(data)
         self._head += data
@@ -98,7 +98,7 @@ class DocumentDecoder:
 
     def finish(self) -> list[bytes]:
         """The document that the end of the body completes."""
-        return [event.data for event in self._sse.finish()] if self._sse is not None else []
+        return [payload for _, payload in self._sse.finish()] if self._sse is not None else []
 
 
 class JSONStreamDecoder(FrameDecoder):

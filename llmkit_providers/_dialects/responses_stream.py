@@ -226,8 +226,8 @@ class EitherStream:
         self._size += len(data)
         if self._size > MOST_BODY:
             raise ResponseTooLarge(f"the reply has more than {MOST_BODY} bytes before its first event")
-        for event in self._sse.feed(data):
-            return self._told(self._choose(event.data).feed(b"".join(self._held)))
+        for _, payload in self._sse.feed(data):
+            return self._told(self._choose(payload).feed(b"".join(self._held)))
         return []
 
     def finish(self) -> list[Event]:
@@ -235,7 +235,7 @@ class EitherStream:
         chosen = self._chosen
         if chosen is None:
             last = self._sse.finish()
-            chosen = self._choose(last[0].data if last else b"")
+            chosen = self._choose(last[0][1] if last else b"")
             chosen.feed(b"".join(self._held))  # brings nothing: there was no whole event
         return self._told(chosen.finish())
 
