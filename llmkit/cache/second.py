@@ -125,9 +125,14 @@ class Second:
             self.skipped += 1
             return FAILED
         try:
-            if self._within is not None:
+            if self._within is None:
+                result = work(*given)
+            else:
                 self._within(None if until is None else until - now)
-            result = work(*given)
+                try:
+                    result = work(*given)
+                finally:  # the thread is the caller's, who may use the cache as well
+                    self._within(None)
             said = None
         except (Exception, SystemExit) as problem:  # a cache may be anybody's
             result, said = FAILED, describe(problem)

@@ -7,7 +7,7 @@ import math
 import random
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -339,3 +339,22 @@ def test_similar_questions(colour: Colour):
     with pytest.warns(RuntimeWarning, match="no vector"):
         assert not client.generate("unheard of").cached
     assert client.client.cache.stats.semantic_hits == 2
+
+
+def test_a_cache_keeps_no_time_limit_of_a_call_that_is_over(colour: Colour, tmp_path: Path):
+    """Whoever uses it in the same thread afterwards has the time that the cache itself gives."""
+
+    class Watched(SqliteCache):
+        limits: ClassVar[list[float | None]] = []
+
+        def within(self, seconds: float | None) -> None:
+            self.limits.append(seconds)
+            super().within(seconds)
+
+    Watched.limits.clear()
+    cache = Watched(f"sqlite:///{tmp_path / 'c.db'}")
+    client = colour.scripted(lambda request: reply_to(request), [openai()], cache=cache)
+    assert [client.generate("Hi").text for _ in range(2)] == ["hello"] * 2
+    assert Watched.limits[0] is not None
+    assert all(seconds is not None and 0 < seconds < 0.1 for seconds in Watched.limits[::2])
+    assert set(Watched.limits[1::2]) == {None}
