@@ -97,7 +97,8 @@ class Limiter:
             most[seconds] = (other, number if before is None else min(before, number))
         limits = sorted((seconds, both) for seconds, both in most.items() if both != (None, None))
         self.windows = tuple([Window(seconds, *both, _names(seconds)) for seconds, both in limits or NO_LIMIT])
-        """The shortest first. One without limits where there are none: it counts what is booked."""
+        """The shortest first, which counts all that is booked. One without limits where there are none."""
+        self.windows[0].counts_tokens = any([window.counts_tokens for window in self.windows])
         self.told: dict[str, Told] = {}
         """What the vendor has said, of ``requests`` and of ``tokens``."""
 
@@ -124,19 +125,15 @@ class Limiter:
         configured. Calls wait for it as they wait for a configured limit, which it never loosens. What is sent after the
         request whose answer this is counts on top; an answer to an older request than the last one heard changes nothing.
         """
-        booked = booking.booked or self._booked_by(booking)
+        booked = {"requests": 0, "tokens": 0}  # all that is in the books came after a call that is not in them
+        if booking.before is not None:
+            requests, tokens = booking.before
+            booked = {"requests": requests + 1, "tokens": tokens + booking.tokens}
         for name, quota in (("requests", observed.requests), ("tokens", observed.tightest_tokens)):
             if quota is not None and (name not in self.told or booking.started >= self.told[name].sent):
                 self.told[name] = Told(quota, booked[name], booking.started)
         if "tokens" in self.told:
             self.windows[0].counts_tokens = True
-
-    def _booked_by(self, booking: Booking) -> dict[str, int]:
-        """:attr:`booked` as of the time when ``booking`` was made, itself included: nobody knew then that it would matter."""
-        requests, tokens = self.windows[0].booked_before(booking.started)
-        if self.windows[0] in booking.windows:
-            requests, tokens = requests + 1, tokens + booking.tokens
-        return {"requests": requests, "tokens": tokens}
 
     @property
     def usage_score(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from llmkit.policy.breaker import CLOSED, Breaker
@@ -167,14 +167,14 @@ class Route:
 class Booking:
     """What one call has booked in every window that it concerns, until it is settled or refunded."""
 
-    __slots__ = ("_entries", "booked", "started", "tokens", "windows")
+    __slots__ = ("_entries", "before", "started", "tokens", "windows")
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.windows: tuple[Window, ...] = ()
         """Where it has booked; none once that is settled or refunded."""
-        self.booked: Mapping[str, int] | None = None
-        """All that had been booked with its key when it was sent, itself included, where the vendor tells of limits."""
+        self.before: tuple[int, int] | None = None
+        """Requests and tokens that had ever been booked with its key before it; None where its key had no limits then."""
 
     def book(self, windows: tuple[Window, ...], tokens: int) -> None:
         """Book a request.
@@ -233,7 +233,7 @@ class Lease(Booking):
         """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
         self.released = False
         self.windows = ()
-        self.booked = None
+        self.before = None
 
 
 class Plan:

@@ -180,9 +180,9 @@ class Turns(Instances):
     def _book(self, lease: Lease, tokens: int) -> None:
         """Book a call in every window that it concerns."""
         key = lease.key
+        if key.limiter is not None:
+            lease.before = key.limiter.windows[0].booked
         lease.book(key.windows if self.limiter is None else self.limiter.windows + key.windows, tokens)
-        if key.limiter is not None and key.limiter.told:
-            lease.booked = key.limiter.booked
 
     def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
         """An error came: what has to rest rests."""

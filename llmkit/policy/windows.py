@@ -156,15 +156,6 @@ class Window:
         """Requests and tokens that have ever been booked."""
         return self.requests + self.gone_requests, self.tokens + self.gone_tokens
 
-    def booked_before(self, at: float) -> tuple[int, int]:
-        """The same as of a time in the past: what shares an entry with that time counts as booked later."""
-        requests, tokens = self.booked
-        for entry in self._entries:
-            if entry.end >= at + self._span:
-                requests -= entry.requests
-                tokens -= entry.tokens
-        return requests, tokens
-
     @property
     def drained(self) -> float:
         """When all that was booked would be used up at the limits' own pace; 0 before anything was, and without limits."""

@@ -25,6 +25,7 @@ REQUESTS = 100_000 if os.environ.get("LLMKIT_LONG") else 20_000
 def book(limiter: Limiter, now: float, tokens: int) -> Booking:
     """A call that concerns no other limiter."""
     booking = Booking(now)
+    booking.before = limiter.windows[0].booked
     booking.book(limiter.windows, tokens)
     return booking
 
@@ -391,3 +392,21 @@ def test_unused_estimates_come_back_to_what_the_vendor_told_too() -> None:
     assert limiter.ready_at(0.0, 300) == 0
     book(limiter, 0.0, 300).refund()
     assert limiter.state(0.0).told["tokens"] == (1000, 500)
+
+
+def test_what_was_settled_before_the_vendor_told_of_tokens_counts_as_settled_whichever_window_limits_them() -> None:
+    for limits in ({"tpm": 10**6}, {"rpm": 10, "tpd": 10**6}):
+        limiter = Limiter(**limits)
+        told_by = book(limiter, 0.0, 10)
+        book(limiter, 0.0, 500).settle(20, 0.0)
+        limiter.learn(told_by, RateLimits(tokens=Quota(1000, 300, window=60.0)))
+        assert limiter.state(0.0).told["tokens"] == (1000, 280)
+
+
+def test_a_call_from_before_the_vendors_first_word_is_in_none_of_the_books() -> None:
+    limiter = Limiter()
+    limiter.learn(Booking(0.0), RateLimits(Quota(10, 1, window=60.0)))
+    book(limiter, 1.0, 0)
+    limiter.learn(Booking(0.5), RateLimits(Quota(10, 0, window=60.0)))  # under way already when that came
+    assert limiter.state(1.0).told["requests"] == (10, 0)
+    assert limiter.ready_at(1.0, 0) == pytest.approx(0.5 + 12)

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from llmkit import Instance, LLMError
+from llmkit.policy.routes import Lease, Parked, Tried
 from llmkit.simulator import Simulator
 from llmkit.testing import ScriptedRuntime
 from llmkit.wire.http import HttpReply
+from tests.core.test_rotation import CALL, Note, route, router
 from tests.simulator.conftest import halves
 from tests.support.colours import Colour, ScriptedAsyncClient, ScriptedClient, chat, openai
 from tests.support.simulated import SimulatedWorld
@@ -165,6 +167,32 @@ def test_a_vendors_headers_are_waited_for_without_a_limit_of_ones_own(colour: Co
     client.generate("first")
     client.generate("second")
     assert client.runtime.clock == pytest.approx(30, abs=1)
+
+
+OWN = [{}, {"rpm_per_key": 1000}, {"rpd_per_key": 10**6}, {"tpm_per_key": 10**6}]
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_the_call_whose_answer_tells_of_a_vendors_limit_is_not_counted_twice(colour: Colour, own: dict[str, int]) -> None:
+    """With limits of one's own it was, so the vendor's last request waited for an hour."""
+    told = {f"x-ratelimit-{name}-requests": value for name, value in (("limit", "10"), ("remaining", "1"), ("reset", "9h"))}
+    client = colour.scripted(lambda request: HttpReply(200, told, chat().body), [openai(**own)], **PATIENT)
+    client.generate("first")
+    client.generate("second")
+    assert client.runtime.clock == pytest.approx(0, abs=1)
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_a_burst_whose_last_call_is_answered_first_leaves_what_the_vendor_says(own: dict[str, int]) -> None:
+    """Calls that were booked close together, before the vendor's first word, were all taken to have been sent after it."""
+    instances = router("lru")
+    instances.add(route("a", 1, **own))
+    leases = [instances.admit(CALL, Tried(), 0.001 * number, Note) for number in range(50)]
+    for left, lease in enumerate(reversed(leases), 10):
+        said = (("limit", "60"), ("remaining", f"{left}"), ("reset", "60s"))
+        instances.release(lease, 1.0, answered=True)
+        instances.learn(lease, {f"x-ratelimit-{name}-requests": value for name, value in said}, 1.0)
+    assert [type(instances.admit(CALL, Tried(), 1.0, Note)) for _ in range(11)] == [Lease] * 10 + [Parked]
 
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
