@@ -254,6 +254,26 @@ def test_rate_limit_rests_the_key_and_not_the_call(colour: Colour):
     assert [client.generate("q").attempts[0].key for _ in range(3)] == ["openai/m#2"] * 3
 
 
+@pytest.mark.parametrize("instances", [[openai(*KEYS[:2])], [openai(KEYS[0]), openai(KEYS[1])]], ids=["keys", "instances"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_has_failed_is_not_tried_again_at_once_because_another_rests(colour: Colour, instances: list[Any], streams: bool):
+    """One fails, the other is rate limited: the first may be all that is left, but it gets its pause."""
+    times: list[float] = []
+
+    def script(request: HttpRequest) -> Any:
+        if key_of(request) == KEYS[1]:
+            return refusal(429, retry_after="50")
+        times.append(client.runtime.clock)
+        return refusal(500) if len(times) == 1 else reply_to(request)
+
+    client = colour.scripted(script, instances, retry_initial_delay=8, max_wait=5)
+    client.core._rng.seed(1)
+    completion = client.stream("q").completion() if streams else client.generate("q")
+
+    assert [type(attempt.error).__name__ for attempt in completion.attempts] == ["ServerError", "RateLimitError", "NoneType"]
+    assert 0 < times[1] - times[0] <= 8
+
+
 def test_rest_beyond_the_deadline_fails_at_once(colour: Colour):
     """R11: a wait that cannot end in time is not begun."""
     client = colour.scripted(lambda request: refusal(429, retry_after="30"), [openai()])
