@@ -142,7 +142,7 @@ CALL_SETTINGS = frozenset(
         "cache",
     )
 )
-"""The parameters of ``generate`` that are no options: as a default they would reach nobody but the vendor, who knows none of them."""
+"""The parameters of ``generate`` that are no options: as defaults they would reach nobody but the vendor, who knows none."""
 
 
 def slip(name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import os
 import random
 import re
 import threading
@@ -763,7 +764,8 @@ class Turns(RuleBasedStateMachine):
                 assert any(lease.route in routes for lease in self.leases), "nothing will ever wake it"
 
 
-Turns.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+EXAMPLES = 2_000 if os.environ.get("LLMKIT_LONG") else 60  # R25: 100,000 steps
+Turns.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=50, deadline=None)
 TestTurns = Turns.TestCase
 
 
