@@ -668,6 +668,15 @@ class Turns(RuleBasedStateMachine):
             assert served == sorted(served, reverse=True), "out of turn"
         self._collect()
 
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def begin_to_answer(self, data: st.DataObject) -> None:
+        """A stream has brought its first content."""
+        lease = self.leases[data.draw(st.integers(0, len(self.leases) - 1))]
+        self.router.works(lease, self.now)
+        assert not lease.route.breaker.open
+        self._collect()
+
     def _collect(self) -> None:
         """What woken calls do: take their lease, or look again and wait on."""
         while any(parked.waiter.woken for parked in self.waiting):
