@@ -11,7 +11,7 @@ from llmkit.errors import ConfigError, InvalidRequestError, did_you_mean, shown
 from llmkit.policy.retry import check_retries
 from llmkit.values.calls import RESUME, Deadline, Resume
 from llmkit.values.instances import Timeouts
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options
+from llmkit.values.options import CALL_SETTINGS, NO_OPTIONS, OPTION_NAMES, Options
 
 if TYPE_CHECKING:
     from llmkit.values.breaker import BreakerSettings
@@ -22,39 +22,7 @@ T = TypeVar("T")
 MOST_RACERS = 64
 """In one race: each is a request that is paid for, and in the sync client a thread."""
 
-_CALL_NAMES = frozenset(
-    (
-        "task",
-        "model",
-        "instance",
-        "system",
-        "tools",
-        "tool_choice",
-        "response_format",
-        "response_model",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "stop",
-        "seed",
-        "reasoning_effort",
-        "timeout",
-        "timeouts",
-        "retries",
-        "fallbacks",
-        "priority",
-        "fallback",
-        "context_fallbacks",
-        "refusal_fallbacks",
-        "on_unsupported",
-        "tags",
-        "hedge",
-        "resume",
-        "extra",
-        "cache",
-        "cache_prompt",
-    )
-)
+_CALL_NAMES = CALL_SETTINGS.union(OPTION_NAMES, ("response_model",))
 """The names in :class:`~llmkit.values.arguments.GenerateOptions`, which is for type checkers and documentation."""
 _OPTION_NAMES = frozenset(OPTION_NAMES)
 

@@ -45,8 +45,8 @@ class Face(AboutModels, AboutHealth, Books):
     :param instances: models at vendors. None are needed for calls that name a model whose key is in the environment.
     :param tasks: kinds of work with defaults of their own.
     :param strategy: which instance gets a call: ``lru``, ``round_robin``, ``random``, ``lowest_latency``,
-        ``least_connections``, ``weighted``, ``priority``, a name that a plugin registered, or a
-        :class:`~llmkit.policy.strategies.Strategy`.
+        ``least_connections``, ``weighted``, ``usage``, ``cheapest``, ``fastest``, ``quality``, ``priority``, a name that a plugin
+        registered, or a :class:`~llmkit.policy.strategies.Strategy`.
     :param retries: tries after the first (default 3), or a ``tenacity.Retrying`` whose ``stop``, ``wait`` and ``retry`` are read.
     :param retry_initial_delay: the longest first pause in seconds, of which a random part is waited. Default 0.5.
     :param retry_max_delay: the longest pause, in seconds. Default 8.

@@ -15,7 +15,7 @@ from llmkit.errors import ConfigError
 from llmkit.values.budgets import MODES, PER, Budget
 from llmkit.values.hedging import make_hedge
 from llmkit.values.instances import Timeouts
-from llmkit.values.options import slip
+from llmkit.values.options import CALL_SETTINGS, slip
 
 
 @attrs.frozen
@@ -162,10 +162,10 @@ def has_undefined(value: Any) -> bool:
 
 def read_options(problems: Problems, path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of a task or an instance. Names llmkit does not know go to the vendor, unless they look like a slip of the
-    pen; ``extra`` takes those too. All of them come back in ``extra``."""
+    pen or are settings of calls; ``extra`` takes those too. All of them come back in ``extra``."""
     kinds = dict(OPTIONS)
     for name in table:
-        if name not in kinds and slip(name) is None:
+        if name not in kinds and name not in CALL_SETTINGS and slip(name) is None:
             kinds[name] = PLAIN
     good = read(problems, path, table, kinds)
     known = {name: value for name, value in good.items() if name in OPTIONS}

@@ -74,9 +74,12 @@ class Trail:
             raise self.over(error)  # nothing was sent, and waiting does not help
         if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
             self.tried.routes.add(lease.route)
-        counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and lease.key.rest_until <= now)
+        rests = lease.key.rest_until > now
+        counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and not rests)
         if counted:
-            self.owed = self._counted(kit, error, now)
+            pause = self._counted(kit, error, now)
+            if not rests:  # else its rest is the pause; what is owed to another that failed before still is
+                self.owed = pause
         try:
             elsewhere = kit.router.elsewhere(self.call, self.tried, now)
         except LLMError as gone:  # every instance was taken out or switched off meanwhile
@@ -92,7 +95,7 @@ class Trail:
             raise self.over(error)
         self.tried = self.tried.again()
         pause, self.owed = self.owed, 0.0
-        if lease.key.rest_until > now:
+        if rests and pause and kit.router.elsewhere(self.call, self.tried, now) is None:
             return 0.0  # the wait for it to recover is the pause
         if not self.call.deadline.affords(pause, now):
             raise self.over(error)

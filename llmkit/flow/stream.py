@@ -145,6 +145,8 @@ async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None
         decoder = _decoder(call, body.headers, route)
         stream = OpenStream(call, trail, lease, body, decoder, body.headers, dropped, until)
         await _read_to_content(kit, stream, first)
+        if route.breaker.open:
+            kit.router.works(lease, runtime.now())
     except BaseException:  # a cancel too: nobody else knows of the connection
         await body.aclose()
         raise

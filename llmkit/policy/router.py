@@ -190,6 +190,16 @@ class Router(Turns):
                 if error is not None:
                     self.lines.wake_first()
 
+    def works(self, lease: Lease, now: float) -> None:
+        """A stream has brought content from an instance whose breaker is open: nobody need wait for the stream's end."""
+        with self._lock:
+            if lease.released or lease.epoch is not self._epoch or not lease.route.breaker.open:
+                return
+            lease.route.breaker.worked(now)
+            self._came_free(lease.route, now)
+            if self.lines.open:
+                self.lines.serve(now)
+
     def lease_for_probe(self, route: Route, now: float) -> Lease | str:
         """A lease on one instance, whether calls may go there or not; or why it is not to be probed now."""
         with self._lock:

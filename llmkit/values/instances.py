@@ -10,7 +10,7 @@ import attrs
 
 from llmkit.errors import ConfigError, InvalidRequestError, shown
 from llmkit.values.base import Value
-from llmkit.values.options import NO_OPTIONS, OPTION_NAMES, Options, slip
+from llmkit.values.options import CALL_SETTINGS, NO_OPTIONS, OPTION_NAMES, Options, slip
 from llmkit.values.secret import Secret
 
 
@@ -112,14 +112,23 @@ def _options(options: Options | Mapping[str, Any]) -> Options:
         del options["response_model"]
     unknown = [name for name in options if name not in OPTION_NAMES]
     for name in unknown:
-        if near := slip(name):
-            said = f"{name}: no such parameter; did you mean {near!r}?; fields of the vendor's own go into extra={{...}}"
-            raise InvalidRequestError(said)
+        _check_extra(name)
     extra = {name: options[name] for name in unknown}
     known = {name: value for name, value in options.items() if name not in extra}
     if extra:
         known["extra"] = {**extra, **(known.get("extra") or {})}
     return Options(**known)
+
+
+def _check_extra(name: str) -> None:
+    """See that a default that is no option may be meant for the vendor."""
+    if name in CALL_SETTINGS:
+        said = "a setting of calls, which is no default of a task or an instance"
+    elif near := slip(name):
+        said = f"no such parameter; did you mean {near!r}?"
+    else:
+        return
+    raise InvalidRequestError(f"{name}: {said}; fields of the vendor's own go into extra={{...}}")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -313,7 +322,7 @@ class Task:
     :param fallbacks: models to turn to, in order, when the call's own cannot serve it and it names none itself.
     :param defaults: any parameter of :class:`Options`; a name llmkit does not know goes to the vendor as it is.
     :raises ConfigError: if the name is empty.
-    :raises InvalidRequestError: if a default has the wrong type or is out of range.
+    :raises InvalidRequestError: if a default has the wrong type, is out of range, or is a setting of calls such as ``timeout``.
     """
 
     __slots__ = ("defaults", "fallbacks", "name")
@@ -334,6 +343,7 @@ class Task:
         if name in OPTION_NAMES:
             given[name] = value
         else:
+            _check_extra(name)
             given["extra"] = {**given.get("extra", {}), name: value}
         return Task(self.name, fallbacks=self.fallbacks, **given)
 

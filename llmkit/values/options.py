@@ -121,6 +121,30 @@ def _check(name: str, value: Any, kind: Any, low: float | None, high: float | No
 OPTION_NAMES = tuple(field.name for field in attrs.fields(Options))
 
 
+CALL_SETTINGS = frozenset(
+    (
+        "task",
+        "model",
+        "instance",
+        "system",
+        "timeout",
+        "timeouts",
+        "retries",
+        "fallbacks",
+        "priority",
+        "fallback",
+        "context_fallbacks",
+        "refusal_fallbacks",
+        "on_unsupported",
+        "tags",
+        "hedge",
+        "resume",
+        "cache",
+    )
+)
+"""The parameters of ``generate`` that are no options: as defaults they would reach nobody but the vendor, who knows none."""
+
+
 def slip(name: str) -> str | None:
     """The option that was meant where ``name`` looks like a slip of the pen; None where it may well be a vendor's own field."""
     from difflib import get_close_matches

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from llmkit import BreakerSettings, ConfigError, Instance, NetworkError, NoInstanceAvailable
+from llmkit import BreakerSettings, ConfigError, Instance, LLMError, NetworkError, NoInstanceAvailable
 from llmkit.wire.http import HttpReply, HttpRequest
 from llmkit_providers.openai import OpenAI
-from tests.support.colours import Colour, ScriptedAsyncClient, answer, chat, openai, refusal
+from tests.support.colours import Colour, ScriptedAsyncClient, answer, chat, openai, refusal, reply_to
 from tests.support.virtual import VirtualRuntime, virtually
 
 MODELS = HttpReply(200, {}, json.dumps({"object": "list", "data": [{"id": "m", "object": "model"}]}).encode())
@@ -169,6 +169,28 @@ def test_a_probe_closes_a_breaker(colour: Colour):
         client.generate("q")
     assert only(client).status == "broken"
     assert client.health(probe=True)[0].status == "healthy"
+
+
+@pytest.mark.parametrize("hedge", [None, 60.0])
+def test_a_stream_that_has_begun_closes_a_breaker(colour: Colour, hedge: float | None):
+    """Others need not wait until the one that tries has been read to its end, which may take minutes."""
+    well = False
+    client = colour.scripted(
+        lambda request: reply_to(request, "one two") if well else refusal(500),
+        [openai()],
+        retries=0,
+        unavailable="fail",
+        breaker=BreakerSettings(failures=1),
+    )
+    with pytest.raises(LLMError):
+        client.generate("q")
+    well = True
+    client.runtime.clock += 2
+    with client.stream("q", hedge=hedge) as stream:
+        assert only(client).status == "healthy"
+        assert client.generate("q").text == "one two"
+        assert stream.text() == "one two"
+    assert only(client).status == "healthy"
 
 
 def test_a_probe_that_fails_keeps_a_breaker_open(colour: Colour):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import os
 import random
 import re
 import threading
@@ -252,6 +253,26 @@ def test_rate_limit_rests_the_key_and_not_the_call(colour: Colour):
     states = client.health()[0].keys
     assert [(state.status, round(state.seconds_left)) for state in states] == [("cooling", 50), ("healthy", 0)]
     assert [client.generate("q").attempts[0].key for _ in range(3)] == ["openai/m#2"] * 3
+
+
+@pytest.mark.parametrize("instances", [[openai(*KEYS[:2])], [openai(KEYS[0]), openai(KEYS[1])]], ids=["keys", "instances"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_has_failed_is_not_tried_again_at_once_because_another_rests(colour: Colour, instances: list[Any], streams: bool):
+    """One fails, the other is rate limited: the first may be all that is left, but it gets its pause."""
+    times: list[float] = []
+
+    def script(request: HttpRequest) -> Any:
+        if key_of(request) == KEYS[1]:
+            return refusal(429, retry_after="50")
+        times.append(client.runtime.clock)
+        return refusal(500) if len(times) == 1 else reply_to(request)
+
+    client = colour.scripted(script, instances, retry_initial_delay=8, max_wait=5)
+    client.core._rng.seed(1)
+    completion = client.stream("q").completion() if streams else client.generate("q")
+
+    assert [type(attempt.error).__name__ for attempt in completion.attempts] == ["ServerError", "RateLimitError", "NoneType"]
+    assert 0 < times[1] - times[0] <= 8
 
 
 def test_rest_beyond_the_deadline_fails_at_once(colour: Colour):
@@ -647,6 +668,15 @@ class Turns(RuleBasedStateMachine):
             assert served == sorted(served, reverse=True), "out of turn"
         self._collect()
 
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def begin_to_answer(self, data: st.DataObject) -> None:
+        """A stream has brought its first content."""
+        lease = self.leases[data.draw(st.integers(0, len(self.leases) - 1))]
+        self.router.works(lease, self.now)
+        assert not lease.route.breaker.open
+        self._collect()
+
     def _collect(self) -> None:
         """What woken calls do: take their lease, or look again and wait on."""
         while any(parked.waiter.woken for parked in self.waiting):
@@ -743,7 +773,8 @@ class Turns(RuleBasedStateMachine):
                 assert any(lease.route in routes for lease in self.leases), "nothing will ever wake it"
 
 
-Turns.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+EXAMPLES = 2_000 if os.environ.get("LLMKIT_LONG") else 60  # R25: 100,000 steps
+Turns.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=50, deadline=None)
 TestTurns = Turns.TestCase
 
 

@@ -206,7 +206,8 @@ class Books(RuleBasedStateMachine):
             assert window.used <= held(self.amounts(kind), seconds * (1 + MARGIN + GRAIN) + 1e-9, self.now)
 
 
-Books.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+EXAMPLES = 2_500 if os.environ.get("LLMKIT_LONG") else 150  # R25: 100,000 steps
+Books.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
 TestBooks = Books.TestCase
 
 

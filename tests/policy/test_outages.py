@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from llmkit import Instance, LLMError, NetworkError, NoInstanceAvailable
+from llmkit import Instance, LLMError, NetworkError, NoInstanceAvailable, Timeouts
 from llmkit.wire.http import HttpRequest
-from tests.support.colours import ScriptedAsyncClient, chat, openai, refusal
+from tests.support.colours import ScriptedAsyncClient, chat, chunks, openai, refusal, streamed
 from tests.support.virtual import VirtualRuntime, virtually
 
 RATE = 100
@@ -185,6 +185,38 @@ def test_an_outage_is_ridden_out(fault: str, length: float):
     assert len(parked) > RATE * (9.4 + length - opened)
     assert world.attempts() / len(outcomes) <= 1.1
     assert world.attempts(opened, 10.0 + length) <= 8
+
+
+def test_calls_do_not_wait_for_the_end_of_the_stream_that_tries():
+    """R6: after an outage the first call is a stream of a minute; those that wait go on with its first content."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        down = True
+
+        def server(request: HttpRequest) -> tuple[float, Any]:
+            if down:
+                return 0.05, refusal(500)
+            return 0.1, chunks("a ", 60.0, "b") if streamed(request) else chat()
+
+        client = ScriptedAsyncClient(VirtualRuntime(server), [openai("k")], retries=0, timeout=300.0, timeouts=Timeouts(idle=90.0))
+        await asyncio.gather(*(client.generate("q") for _ in range(5)), return_exceptions=True)
+        down, began = False, loop.time()
+
+        async def stream() -> float:
+            await client.stream("q").completion()
+            return loop.time() - began
+
+        async def whole() -> float:
+            await client.generate("q")
+            return loop.time() - began
+
+        first, *others = await asyncio.gather(stream(), *(whole() for _ in range(50)))
+        assert first == pytest.approx(61.1, abs=0.1)
+        assert max(others) == pytest.approx(1.2, abs=0.1)
+        await client.close()
+
+    virtually(main())
 
 
 # ----------------------------------------------------------------------------------------------- a 429 that says nothing

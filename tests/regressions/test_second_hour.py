@@ -10,10 +10,12 @@ import attrs
 import pytest
 
 import llmkit
-from llmkit import AsyncClient, ConfigError, Instance, InvalidRequestError, ModelRequest, NoInstanceAvailable, Request, Task
+from llmkit import AsyncClient, Client, ConfigError, Instance, InvalidRequestError, ModelRequest, NoInstanceAvailable, Request, Task
 from llmkit import UnsupportedParameterError as Unsupported
 from llmkit.errors import NetworkError, StreamInterrupted
 from llmkit.simulator import Simulator
+from llmkit.values.arguments import GenerateOptions
+from llmkit.values.options import OPTION_NAMES
 from tests.support.colours import Colour, chat
 
 MINI = Instance("openai", "gpt-4o-mini", api_key="k", name="mini")
@@ -101,6 +103,20 @@ def test_a_slip_of_the_pen_in_a_task_is_noticed():
     with pytest.raises(InvalidRequestError, match="temprature: no such parameter"):
         Instance("openai", "m", api_key="k", options={"temprature": 1})
     assert Task("t", top_k=5, extra={"max_token": 5}).defaults.extra == {"top_k": 5, "max_token": 5}
+
+
+def test_a_setting_of_calls_is_no_default_of_a_task():
+    """It went to the vendor as a field of its own, and ``model`` took the place of the instance's."""
+    for name in set(GenerateOptions.__annotations__) - {*OPTION_NAMES, "response_model", "fallbacks"}:
+        with pytest.raises(InvalidRequestError, match=f"{name}: a setting of calls"):
+            Task("t", **{name: "x"})
+        with pytest.raises(InvalidRequestError, match=f"{name}: a setting of calls"):
+            Task("t").with_param(name, "x")
+        with pytest.raises(InvalidRequestError, match=f"{name}: a setting of calls"):
+            Instance("openai", "m", api_key="k", options={name: "x"})
+        with pytest.raises(ConfigError, match=f"tasks\\[0\\].{name}: unknown key"):
+            Client.from_config_str(f'[[tasks]]\nname = "t"\n{name} = "x"')
+        assert Task("t", extra={name: 1}).defaults.extra == {name: 1}
 
 
 def test_a_clients_books_keep_no_days(colour: Colour):
