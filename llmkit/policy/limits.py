@@ -105,14 +105,14 @@ class Limiter:
     @property
     def booked(self) -> dict[str, int]:
         """``requests`` and ``tokens`` that have ever been booked; :class:`Told` counts from there."""
-        return dict(zip(("requests", "tokens"), self.windows[0].booked, strict=True))
+        return {"requests": self.windows[0].requests, "tokens": self.windows[0].tokens}
 
     def ready_at(self, now: float, tokens: int) -> float:
         """``now`` if a call of ``tokens`` may start; else the earliest time at which it could, as things are booked now. A
         refund or a settlement can make it earlier, so whoever waits may be woken and ask again."""
         at = now
         for window in self.windows:
-            if window.requests >= window.most_requests or window.tokens + tokens > window.most_tokens:
+            if window.requests >= window.room_requests or window.tokens + tokens > window.room_tokens:
                 at = max(at, window.ready_at(now, tokens))
         if self.told:
             booked = self.booked

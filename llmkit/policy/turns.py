@@ -181,7 +181,8 @@ class Turns(Instances):
         """Book a call in every window that it concerns."""
         key = lease.key
         if key.limiter is not None:
-            lease.before = key.limiter.windows[0].booked
+            first = key.limiter.windows[0]
+            lease.before = first.requests, first.tokens
         lease.book(key.windows if self.limiter is None else self.limiter.windows + key.windows, tokens)
 
     def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:

@@ -44,7 +44,8 @@ class Window:
 
     __slots__ = (
         *("_drained", "_entries", "_grain", "_last", "_last_until", "_names", "_request_pace", "_span", "_token_pace"),
-        *("counts_tokens", "gone_requests", "gone_tokens", "most_requests", "most_tokens", "requests", "seconds", "tokens"),
+        *("_gone_requests", "_gone_tokens", "counts_tokens", "most_requests", "most_tokens", "requests", "room_requests"),
+        *("room_tokens", "seconds", "tokens"),
     )
 
     def __init__(self, seconds: float, requests: int | None, tokens: int | None, names: tuple[str, str]) -> None:
@@ -52,13 +53,16 @@ class Window:
         self.most_requests = math.inf if requests is None else requests
         self.most_tokens = math.inf if tokens is None else tokens
         self.requests = 0
-        """Requests that are booked, as of the last look; :meth:`expire` brings it up to date."""
+        """Requests that were ever booked."""
         self.tokens = 0
         """Tokens, likewise."""
-        self.gone_requests = 0
-        """Requests that were booked ever and have left the window."""
-        self.gone_tokens = 0
-        """Tokens, likewise."""
+        self.room_requests = self.most_requests
+        """What :attr:`requests` may grow to, as of the last look; :meth:`expire` brings it up to date."""
+        self.room_tokens = self.most_tokens
+        """What :attr:`tokens` may, likewise."""
+        self._gone_requests = 0
+        """Requests that have left the window; those that are in it are the others."""
+        self._gone_tokens = 0
         self.counts_tokens = tokens is not None
         """Whether what a call really used matters here."""
         self._names = names
@@ -78,23 +82,26 @@ class Window:
         entries = self._entries
         while entries and entries[0].end <= now:
             entry = entries.popleft()
-            self.requests -= entry.requests
-            self.tokens -= entry.tokens
-            self.gone_requests += entry.requests
-            self.gone_tokens += entry.tokens
+            self._leave(entry.requests, entry.tokens)
             entry.end = GONE
             if not entries:
                 self._last_until = -math.inf  # whatever the clock does next
+
+    def _leave(self, requests: int, tokens: int) -> None:
+        self._gone_requests += requests
+        self._gone_tokens += tokens
+        self.room_requests += requests
+        self.room_tokens += tokens
 
     def ready_at(self, now: float, tokens: int) -> float:
         """``now`` if a request of ``tokens`` fits in; else the earliest time at which it will, if nothing more is booked."""
         entries = self._entries
         if entries and entries[0].end <= now:
             self.expire(now)
-        if self.requests < self.most_requests and self.tokens + tokens <= self.most_tokens:
+        if self.requests < self.room_requests and self.tokens + tokens <= self.room_tokens:
             return now
-        requests = self.requests + 1 - self.most_requests
-        over = self.tokens + min(tokens, self.most_tokens) - self.most_tokens
+        requests = self.requests + 1 - self.room_requests
+        over = self.tokens + min(tokens, self.most_tokens) - self.room_tokens
         at = now
         for entry in entries:
             if requests <= 0 and over <= 0:
@@ -130,11 +137,11 @@ class Window:
 
     def give_back(self, entry: Entry, tokens: int) -> None:
         """Take tokens out of an entry again; out of what has gone where the entry has left the window."""
+        self.tokens -= tokens
         if entry.end == GONE:
-            self.gone_tokens -= tokens
+            self._leave(0, -tokens)
             return
         entry.tokens -= tokens
-        self.tokens -= tokens
         if self._drained is not None:
             by_requests, by_tokens = self._drained
             self._drained = (by_requests, by_tokens - tokens * self._token_pace)
@@ -142,19 +149,14 @@ class Window:
     def undo(self, entry: Entry, tokens: int) -> None:
         """The same for a request and its tokens."""
         self.give_back(entry, tokens)
+        self.requests -= 1
         if entry.end == GONE:
-            self.gone_requests -= 1
+            self._leave(-1, 0)
             return
         entry.requests -= 1
-        self.requests -= 1
         if self._drained is not None:
             by_requests, by_tokens = self._drained
             self._drained = (by_requests - self._request_pace, by_tokens)
-
-    @property
-    def booked(self) -> tuple[int, int]:
-        """Requests and tokens that have ever been booked."""
-        return self.requests + self.gone_requests, self.tokens + self.gone_tokens
 
     @property
     def drained(self) -> float:
@@ -170,7 +172,8 @@ class Window:
     def headroom(self, now: float) -> float:
         """What is free of the tighter limit, from 0 (nothing) to 1 (all)."""
         self.expire(now)
-        return 1 - max(self.requests / self.most_requests, self.tokens / self.most_tokens)
+        requests, tokens = self._held
+        return 1 - max(requests / self.most_requests, tokens / self.most_tokens)
 
     def state(self, now: float) -> list[WindowState]:
         """What it holds of each limit, as data."""
@@ -200,17 +203,19 @@ class Window:
         entries = [Entry(now + left - self._span, now + left, *ends[left]) for left in sorted(ends)]
         self._entries = deque(entries)
         self._last_until = -math.inf
-        self.gone_requests += self.requests
-        self.gone_tokens += self.tokens
-        self.requests = sum([entry.requests for entry in entries])
-        self.tokens = sum([entry.tokens for entry in entries])
-        self.gone_requests -= self.requests
-        self.gone_tokens -= self.tokens
+        requests, tokens = sum([entry.requests for entry in entries]), sum([entry.tokens for entry in entries])
+        before = self._held
+        self._leave(before[0] - requests, before[1] - tokens)
         self._drained = (
-            now + self.requests * self._request_pace if self.requests else 0.0,
-            now + self.tokens * self._token_pace if self.tokens else 0.0,
+            now + requests * self._request_pace if requests else 0.0,
+            now + tokens * self._token_pace if tokens else 0.0,
         )
 
+    @property
+    def _held(self) -> tuple[int, int]:
+        """Requests and tokens in the window, as of the last look."""
+        return self.requests - self._gone_requests, self.tokens - self._gone_tokens
+
     def _limits(self) -> list[tuple[str, float, int]]:
-        both = zip(self._names, (self.most_requests, self.most_tokens), (self.requests, self.tokens), strict=True)
+        both = zip(self._names, (self.most_requests, self.most_tokens), self._held, strict=True)
         return [(name, most, used) for name, most, used in both if most < math.inf]
