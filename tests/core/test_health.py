@@ -431,7 +431,7 @@ def test_an_unhealthy_instance_that_is_enabled_by_hand_is_back():
         await asyncio.sleep(99.9)
         assert (await client.health())[0].status == "unhealthy"
         client.enable("openai/m")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)  # the vendor is back
         await client.generate("q")
         await client.close()
 
