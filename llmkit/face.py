@@ -277,6 +277,7 @@ class Face(AboutModels, AboutHealth, Books):
         :raises ConfigError: if there is none of that name.
         """
         self._core.router.enable(name, True, self._runtime.now())
+        self._core.checks.afresh(self._core.router.route(name))
 
     def disable(self, name: str) -> None:
         """Give an instance no more calls; those in flight go on unharmed.

@@ -30,6 +30,8 @@ class Watch:
     began = -math.inf
     """When the last one began, on the runtime's clock."""
     running = False
+    void = False
+    """Whether what the one that is under way says counts no more."""
     failures = 0
     """In a row."""
 
@@ -75,6 +77,13 @@ class Checks:
             watch.began = now
             return True
 
+    def afresh(self, route: Route) -> None:
+        """Somebody has switched an instance on: what its probes have said counts no more, nor what one will that is under way."""
+        with self._lock:
+            watch = self._watch(route)
+            watch.failures = 0
+            watch.void = watch.running
+
     def ended(self, route: Route, probe: Probe | None, now: float) -> bool | None:
         """A probe is over; None for one that was called off. True where the instance is to get no calls from now on, False where it
         may get them, None where the probe says nothing new about that.
@@ -84,13 +93,13 @@ class Checks:
         """
         with self._lock:
             watch = self._watch(route)
-            watch.running = False
+            void, watch.running, watch.void = watch.void, False, False
             if probe is None:
                 return None
             self.last[route] = probe
             if self.interval is not None:
                 watch.due = now + self.interval * (1 + JITTER * (self._random() - 0.5))
-            if probe.ok is None:
+            if probe.ok is None or void:
                 return None
             if not fails(probe.error):
                 watch.failures = 0

@@ -32,6 +32,7 @@ class Route:
     """An instance at work: its provider, its keys, and what is known of it."""
 
     __slots__ = (
+        "__dict__",  # for what a strategy of somebody's own may note on it
         "__weakref__",
         "aside",
         "blocked_until",

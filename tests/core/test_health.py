@@ -431,8 +431,31 @@ def test_an_unhealthy_instance_that_is_enabled_by_hand_is_back():
         await asyncio.sleep(99.9)
         assert (await client.health())[0].status == "unhealthy"
         client.enable("openai/m")
-        await asyncio.sleep(0.2)  # the vendor is back
+        await asyncio.sleep(0.1)
         await client.generate("q")
+        await client.close()
+
+    virtually(main())
+
+
+@pytest.mark.parametrize("threshold", [1, 3])
+def test_a_probe_under_way_when_an_instance_is_enabled_by_hand_counts_no_more(threshold: int):
+    """Nor do the failures before: it takes as many as ever to take the instance away again."""
+    vendor = Vendor((0.0, 1000.0), seconds=2.0)
+
+    async def main() -> None:
+        client = watched(vendor, unavailable="fail", failure_threshold=threshold)
+        with pytest.raises(NetworkError):
+            await client.generate("q")
+        while vendor.under_way == 0 or (await client.health())[0].status != "unhealthy":
+            await asyncio.sleep(0.5)
+        probes = len(vendor.probes)
+        client.enable("openai/m")
+        while len(vendor.probes) < probes + threshold:
+            assert (await client.health())[0].status == "healthy"
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(2.5)
+        assert (await client.health())[0].status == "unhealthy"
         await client.close()
 
     virtually(main())
