@@ -254,6 +254,20 @@ def test_a_strategy_of_ones_own(colour: Colour):
     assert client.generate("q").instance == "ab"
 
 
+class Notebook:
+    """Each instance twice in a row, as noted on it."""
+
+    def choose(self, routes: Any, now: float) -> Any:
+        route = min(routes, key=lambda route: getattr(route, "turns", 0) // 2)
+        route.turns = getattr(route, "turns", 0) + 1
+        return route
+
+
+def test_a_strategy_may_note_things_on_instances(colour: Colour):
+    client = colour.scripted(answer(), [openai(name="a"), openai(name="b")], strategy=Notebook())
+    assert [client.generate("q").instance for _ in range(6)] == ["a", "a", "b", "b", "a", "a"]
+
+
 def test_a_strategy_by_a_plugins_name(colour: Colour):
     client = colour.scripted(answer(), [openai(name=name) for name in ("abc", "a")], strategy="shortest", plugins=[Named()])
     assert client.generate("q").instance == "a"
