@@ -44,6 +44,8 @@ def _is_vain(kit: Kit, place: Parked, left: float, now: float) -> bool:
         return False
     if kit.unavailable == "fail":
         return True
+    if place.trial:
+        return False
     wait = 0.0 if place.until is None else place.until - now
     return wait > kit.max_wait or wait >= left
 

@@ -57,7 +57,7 @@ def _cause(route: Route, now: float) -> Cause:
         return "unhealthy", left, route.unwell.message
     breaker = route.breaker
     if breaker.open:
-        left = None if breaker.until == math.inf else max(0.0, breaker.until - now)
+        left = None if breaker.trying else max(0.0, breaker.until - now)
         return "broken", left, None if breaker.reason is None else breaker.reason.message
     keys = route.keys.keys
     if all(key.rest_until > now for key in keys):
@@ -98,7 +98,7 @@ def _breaker(route: Route, now: float, wall: float) -> BreakerState | None:
     breaker = route.breaker
     if breaker is CLOSED:
         return None
-    until = wall + breaker.until - now if breaker.open and breaker.until < math.inf else None
+    until = wall + breaker.until - now if breaker.open and not breaker.trying else None
     return BreakerState(breaker.open, breaker.row, until, None if breaker.reason is None else breaker.reason.message)
 
 

@@ -189,3 +189,4 @@ class Lines:
             for route in group.routes
             if route.lives(parked.tried)
         )
+        parked.trial = not parked.patient and any(route.breaker.trying for group in plan.groups for route in group.routes)

@@ -205,7 +205,7 @@ class Router(Turns):
         with self._lock:
             if not route.enabled or self._routes.get(route.name) is not route:
                 return "it is disabled"
-            if route.breaker.open and route.breaker.until == math.inf:
+            if route.breaker.trying and route.breaker.until > now:
                 return "a call is trying it"
             if route.full:
                 return "it has as many calls in flight as it may"
@@ -218,7 +218,7 @@ class Router(Turns):
             route.in_flight += 1
             key.in_flight += 1
             if route.breaker.open:
-                route.breaker.given()
+                route.breaker.given(now)
             route.refresh(now)
             return lease
 

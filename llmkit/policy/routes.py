@@ -262,7 +262,7 @@ class Plan:
 class Parked:
     """A call that waits. ``lease`` is set before ``waiter`` is woken, where it was given its turn."""
 
-    __slots__ = ("call", "first", "gone", "lease", "order", "patient", "plan", "tokens", "tried", "until", "waiter")
+    __slots__ = ("call", "first", "gone", "lease", "order", "patient", "plan", "tokens", "trial", "tried", "until", "waiter")
 
     def __init__(self, call: Call[Any], tried: Tried, tokens: int, waiter: Waiter, plan: Plan) -> None:
         self.call = call
@@ -278,6 +278,8 @@ class Parked:
         """When the soonest rest ends; None where nothing rests."""
         self.patient = True
         """Whether something only lacks room, which is no fault: such a wait is bounded by the call's deadline alone."""
+        self.trial = False
+        """Whether a call is out that tries an instance for all: what comes of it may come sooner than :attr:`until`."""
         self.lease: Lease | None = None
         self.gone = False
 

@@ -172,7 +172,7 @@ class Turns(Instances):
         if key.ramp is not None:
             key.ramp.took(lease.started)
         if route.breaker.open:
-            route.breaker.given()
+            route.breaker.given(lease.started)
             route.refresh(lease.started)
         elif route.limited and (route.in_flight >= route.most_in_flight or route.keys.limit == key.in_flight):
             route.refresh(lease.started)

@@ -27,6 +27,7 @@ class BreakerSettings(Value):
     open: float = 1.0
     """Seconds until one call may try again; doubled with each that fails, up to ``longest``."""
     longest: float = 30.0
+    """Also how long the others wait for what comes of a try, before another call tries."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("failures", "least"):

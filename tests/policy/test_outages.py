@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from llmkit import Instance, LLMError, NetworkError, NoInstanceAvailable, Timeouts
+from llmkit import Instance, LLMError, NetworkError, NoInstanceAvailable, RequestTimeout, Timeouts
 from llmkit.wire.http import HttpRequest
 from tests.support.colours import ScriptedAsyncClient, chat, chunks, openai, refusal, streamed
 from tests.support.virtual import VirtualRuntime, virtually
@@ -214,6 +214,40 @@ def test_calls_do_not_wait_for_the_end_of_the_stream_that_tries():
         first, *others = await asyncio.gather(stream(), *(whole() for _ in range(50)))
         assert first == pytest.approx(61.1, abs=0.1)
         assert max(others) == pytest.approx(1.2, abs=0.1)
+        await client.close()
+
+    virtually(main())
+
+
+@pytest.mark.parametrize(("settings", "fails"), [({"unavailable": "fail"}, True), ({}, False), ({"max_wait": 5.0}, False)])
+def test_a_try_that_is_swallowed_does_not_hold_up_the_others(settings: dict[str, Any], fails: bool):
+    """R6: the call that tries after the cooldown gets no answer for its ten minutes, while the vendor has been well for long."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        seen: list[float] = []
+
+        def server(request: HttpRequest) -> tuple[float, Any]:
+            seen.append(loop.time())
+            return (0.05, refusal(500)) if len(seen) <= 5 else (1e9, None) if len(seen) == 6 else (0.1, chat())
+
+        client = ScriptedAsyncClient(VirtualRuntime(server), [openai("k")], retries=0, **settings)
+        await asyncio.gather(*(client.generate("q") for _ in range(5)), return_exceptions=True)
+        await asyncio.sleep(2)
+        began = loop.time()
+        trying = asyncio.ensure_future(client.generate("q"))
+        await asyncio.sleep(1)
+        parked = [asyncio.ensure_future(client.generate("q")) for _ in range(20)]
+        await asyncio.sleep(COOLDOWN)
+        await client.generate("q")
+        assert loop.time() - began <= COOLDOWN + 1.3
+        results = await asyncio.gather(*parked, return_exceptions=True)
+        assert sum(isinstance(result, NoInstanceAvailable) for result in results) == (20 if fails else 0)
+        assert loop.time() - began <= COOLDOWN + 1.5
+        assert (await client.health())[0].status == "healthy"
+        with pytest.raises(RequestTimeout):
+            await trying
+        assert (await client.health())[0].status == "healthy"
         await client.close()
 
     virtually(main())
