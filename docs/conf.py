@@ -43,7 +43,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"(.*\.)?_[A-Za-z]+"),  # private bases
     # What a signature shows by its short name.
     (r"py:class", r"(.*\.)?(Self|Kit|OnUnsupported|CacheUse|Resume|AnyStrategy|Router|deque|Decimal|Event|Path)|dict\[str, Any\]"),
-    (r"py:class", r"(.*\.)?(ResponseFormat|Breaker|RetryBudget|Limiter|Taken)"),
+    (r"py:class", r"(.*\.)?(ResponseFormat|Breaker|RetryBudget|Limiter|Window)"),
 ]
 
 

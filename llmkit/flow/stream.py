@@ -145,8 +145,8 @@ async def open_on(kit: Kit, trail: Trail, lease: Lease, after: str | None = None
         decoder = _decoder(call, body.headers, route)
         stream = OpenStream(call, trail, lease, body, decoder, body.headers, dropped, until)
         await _read_to_content(kit, stream, first)
-        if route.breaker.open:
-            kit.router.works(lease, runtime.now())
+        if stream.first_event is not None:
+            kit.router.began(lease, runtime.now())
     except BaseException:  # a cancel too: nobody else knows of the connection
         await body.aclose()
         raise
@@ -281,10 +281,9 @@ async def close_stream(kit: Kit, stream: OpenStream, failure: LLMError | None = 
     now = kit.runtime.now()
     ended = stream.ended and failure is None
     lease = stream.lease
-    first = None if stream.first_event is None else stream.first_event - (lease.started - stream.trail.started)
     facts = _beside_text(stream.events)
     usage = next((event.usage for event in reversed(facts) if type(event) is UsageReported), None)
-    kit.router.release(lease, now, failure, answered=ended, first_event=first, usage=usage)
+    kit.router.release(lease, now, failure, answered=ended, streamed=True, usage=usage)
     if now >= lease.key.look_at:
         kit.router.learn(lease, stream.headers, now)
     try:

@@ -147,14 +147,14 @@ class Router(Turns):
         now: float,
         error: LLMError | None = None,
         answered: bool = False,
-        first_event: float | None = None,
+        streamed: bool = False,
         usage: Usage | None = None,
     ) -> None:
         """Take a lease back, and hand on to whoever waits. Calling it again does nothing.
 
         :param error: what went wrong; may let the key rest, or the instance.
         :param answered: True where an answer came, so that its time counts.
-        :param first_event: seconds from the start of the try to the first content of a stream.
+        :param streamed: whether it was a stream, whose time counts from :meth:`began` on.
         :param usage: the tokens that it used, where the vendor said.
         """
         with self._lock:
@@ -175,7 +175,8 @@ class Router(Turns):
                     route.keys.worked(key, lease.started)
                 if route.breaker.alert:
                     route.breaker.worked(now)
-                route.answered(now - lease.started, first_event, now)
+                if not streamed:
+                    route.answered(now - lease.started, now)
             elif error is not None:
                 self._struck(route, key, lease, error, now)
             elif route.breaker.open:
@@ -190,15 +191,21 @@ class Router(Turns):
                 if error is not None:
                     self.lines.wake_first()
 
-    def works(self, lease: Lease, now: float) -> None:
-        """A stream has brought content from an instance whose breaker is open: nobody need wait for the stream's end."""
+    def began(self, lease: Lease, now: float) -> None:
+        """A stream has brought its first content: the time that took counts from now on, and so does that the instance works;
+        nobody need wait for the stream's end."""
         with self._lock:
-            if lease.released or lease.epoch is not self._epoch or not lease.route.breaker.open:
+            if lease.released or lease.epoch is not self._epoch:
                 return
-            lease.route.breaker.worked(now)
-            self._came_free(lease.route, now)
-            if self.lines.open:
-                self.lines.serve(now)
+            route = lease.route
+            route.began(now - lease.started, now)
+            for seat in route.falling:
+                seat.index.fell(seat)
+            if route.breaker.open:
+                route.breaker.worked(now)
+                self._came_free(route, now)
+                if self.lines.open:
+                    self.lines.serve(now)
 
     def lease_for_probe(self, route: Route, now: float) -> Lease | str:
         """A lease on one instance, whether calls may go there or not; or why it is not to be probed now."""

@@ -151,14 +151,15 @@ class Route:
         """Whether ``model`` (``provider/model``, the bare name, or the instance's own name) is this instance's."""
         return model in (self.instance.model, f"{self.instance.provider}/{self.instance.model}", self.name)
 
-    def answered(self, seconds: float, first_event: float | None, now: float) -> None:
-        """Note how long an answer took, and a stream's first content."""
-        if first_event is not None:
-            self.first_event = _average(self.first_event, first_event, now - self.first_event_at)
-            self.first_event_at = now
-        else:
-            self.latency = _average(self.latency, seconds, now - self.latency_at)
-            self.latency_at = now
+    def answered(self, seconds: float, now: float) -> None:
+        """Note how long a whole answer took."""
+        self.latency = _average(self.latency, seconds, now - self.latency_at)
+        self.latency_at = now
+
+    def began(self, seconds: float, now: float) -> None:
+        """Note how long a stream's first content took."""
+        self.first_event = _average(self.first_event, seconds, now - self.first_event_at)
+        self.first_event_at = now
 
     def seconds(self, streamed: bool) -> float | None:
         """The average that counts for a streamed or a whole answer."""

@@ -673,7 +673,7 @@ class Turns(RuleBasedStateMachine):
     def begin_to_answer(self, data: st.DataObject) -> None:
         """A stream has brought its first content."""
         lease = self.leases[data.draw(st.integers(0, len(self.leases) - 1))]
-        self.router.works(lease, self.now)
+        self.router.began(lease, self.now)
         assert not lease.route.breaker.open
         self._collect()
 

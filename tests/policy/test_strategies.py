@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import Counter
@@ -28,8 +29,10 @@ def choices(strategy: str, count: int, *instances: Any, seconds: dict[str, float
     now, got = 0.0, []
     for _ in range(count):
         lease = instances_of.admit(call, Tried(), now, Note)
+        if call.stream:
+            instances_of.began(lease, now + 0.1)
         now += (seconds or {}).get(lease.route.name, 1.0)
-        instances_of.release(lease, now, answered=True, first_event=0.1 if call.stream else None)
+        instances_of.release(lease, now, answered=True, streamed=call.stream)
         got.append(lease.route.name)
     return got
 
@@ -173,6 +176,18 @@ def test_lowest_latency_of_streams_is_the_time_to_their_first_content(colour: Co
 
     assert Counter(streamed[3:])["early"] >= 7
     assert Counter(whole[3:])["late"] >= 7
+
+
+def test_lowest_latency_knows_a_stream_by_its_first_content_while_it_is_read(colour: Colour):
+    def script(request: HttpRequest) -> Any:
+        return chunks(3.0 if request.url.startswith("https://late") else 0.2, "a ", 9.0, "b ")
+
+    instances = [openai(name=name, base_url=f"https://{name}.test/v1") for name in ("late", "early")]
+    client = colour.scripted(script, instances, strategy="lowest_latency")
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(client.stream("q")) for _ in range(8)]
+        assert [next(iter(stream)).type for stream in streams] == ["started"] * 8
+        assert Counter(stream.instance for stream in streams) == {"early": 7, "late": 1}
 
 
 def test_least_connections_goes_where_least_is_open():
