@@ -49,7 +49,7 @@ def meter(route: Route) -> None:
         route.limiter = allowance(*limits)
         for key in route.keys.keys:
             key.limiter = allowance(*per_key)
-            limiters = [limiter for limiter in (route.limiter, key.limiter) if limiter is not None]
+            limiters = [limiter for limiter in (key.limiter, route.limiter) if limiter is not None]
             key.windows = tuple([window for limiter in limiters for window in limiter.windows])
 
 
@@ -114,7 +114,7 @@ def learn(lease: Lease, observed: RateLimits, now: float) -> None:
         from llmkit.policy.limits import Limiter
 
         key.limiter = Limiter()
-        key.windows += key.limiter.windows
+        key.windows = key.limiter.windows + key.windows
         route.metered = True
     key.limiter.learn(lease, observed)
 

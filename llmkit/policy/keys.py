@@ -62,7 +62,7 @@ class Key:
         self.limiter: Limiter | None = None
         """Its own limits on requests and tokens, configured or learned."""
         self.windows: tuple[Window, ...] = ()
-        """Where a call with it is booked: its instance's limits and its own."""
+        """Where a call with it is booked: its own limits, then its instance's."""
         self.ramp: Ramp | None = None
         """How it comes back to work after a 429."""
         self.look_at = 0.0
@@ -162,7 +162,11 @@ class KeyPool:
                 key.ramp = None
             else:
                 at = key.ramp.ready_at(now)
-        return at if key.limiter is None else max(at, key.limiter.ready_at(now, tokens))
+        if key.limiter is not None:
+            room_at = key.limiter.ready_at(now, tokens)
+            if room_at > at:
+                return room_at
+        return at
 
     def ready_at(self, now: float, tokens: int = 0) -> float:
         """When a key can be used, as far as is known: ``now`` or earlier where one can; inf where each one that does not rest

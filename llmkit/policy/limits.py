@@ -126,7 +126,7 @@ class Limiter:
         request whose answer this is counts on top; an answer to an older request than the last one heard changes nothing.
         """
         booked = {"requests": 0, "tokens": 0}  # all that is in the books came after a call that is not in them
-        if booking.before is not None:
+        if booking.first is self.windows[0]:
             requests, tokens = booking.before
             booked = {"requests": requests + 1, "tokens": tokens + booking.tokens}
         for name, quota in (("requests", observed.requests), ("tokens", observed.tightest_tokens)):

@@ -220,8 +220,8 @@ class Router(Turns):
                 return "its keys rest, or have no room"
             key = route.keys.spare(now)
             lease = Lease(route, key, now, self._epoch)
-            if route.metered or self.limiter is not None:
-                self._book(lease, 0)
+            if windows := key.windows if self.limiter is None else key.windows + self.limiter.windows:
+                lease.book(windows, 0)
             route.in_flight += 1
             key.in_flight += 1
             if route.breaker.open:

@@ -169,22 +169,26 @@ class Route:
 class Booking:
     """What one call has booked in every window that it concerns, until it is settled or refunded."""
 
-    __slots__ = ("_entries", "before", "started", "tokens", "windows")
+    __slots__ = ("_entries", "before", "first", "started", "tokens", "windows")
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.windows: tuple[Window, ...] = ()
         """Where it has booked; none once that is settled or refunded."""
-        self.before: tuple[int, int] | None = None
-        """Requests and tokens that had ever been booked with its key before it; None where its key had no limits then."""
+        self.first: Window | None = None
+        """The first of them: its key's, where that has any."""
 
     def book(self, windows: tuple[Window, ...], tokens: int) -> None:
         """Book a request.
 
+        :param windows: one at least, its key's first.
         :param tokens: the most that it is expected to use, booked whether that fits or not.
         """
         self.windows = windows
         self.tokens = tokens
+        first = self.first = windows[0]
+        self.before = first.requests, first.tokens
+        """What had ever been booked there."""
         self._entries: list[Entry] = []
         entries = self._entries
         for window in windows:
@@ -235,7 +239,7 @@ class Lease(Booking):
         """Which life of the router it belongs to: a lease from before a fork counts in the parent alone."""
         self.released = False
         self.windows = ()
-        self.before = None
+        self.first = None
 
 
 class Plan:

@@ -127,8 +127,8 @@ class Turns(Instances):
                 key = route.keys.pick(now, keys, tokens)
                 if key is not None:
                     lease = Lease(route, key, now, self._epoch)
-                    if route.metered or self.limiter is not None:
-                        self._book(lease, tokens)
+                    if windows := key.windows if self.limiter is None else key.windows + self.limiter.windows:
+                        lease.book(windows, tokens)
                     self._give(lease)
                     group.index.given(seat)
                     return lease
@@ -176,14 +176,6 @@ class Turns(Instances):
             route.refresh(lease.started)
         elif route.limited and (route.in_flight >= route.most_in_flight or route.keys.limit == key.in_flight):
             route.refresh(lease.started)
-
-    def _book(self, lease: Lease, tokens: int) -> None:
-        """Book a call in every window that it concerns."""
-        key = lease.key
-        if key.limiter is not None:
-            first = key.limiter.windows[0]
-            lease.before = first.requests, first.tokens
-        lease.book(key.windows if self.limiter is None else self.limiter.windows + key.windows, tokens)
 
     def _struck(self, route: Route, key: Key, lease: Lease, error: LLMError, now: float) -> None:
         """An error came: what has to rest rests."""

@@ -25,7 +25,6 @@ REQUESTS = 100_000 if os.environ.get("LLMKIT_LONG") else 20_000
 def book(limiter: Limiter, now: float, tokens: int) -> Booking:
     """A call that concerns no other limiter."""
     booking = Booking(now)
-    booking.before = limiter.windows[0].requests, limiter.windows[0].tokens
     booking.book(limiter.windows, tokens)
     return booking
 
