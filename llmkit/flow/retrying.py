@@ -15,6 +15,9 @@ from llmkit.values.completion import Attempt
 if TYPE_CHECKING:
     import tenacity
 
+EARLY = 0.001
+"""Seconds by which timers may fire too soon."""
+
 
 class Trail:
     """One call's tries so far."""
@@ -63,30 +66,22 @@ class Trail:
         """
         if error.recovery is Recovery.NEVER or self.call.deadline.over(now):
             raise self.over(error)
-        if self.tried is NOTHING_TRIED:
-            self.tried = Tried()
-        self.tried.keys.add(lease.key)
-        if error.recovery is Recovery.OTHER_INSTANCE:
-            self.tried.dead.add(lease.route)
+        self._exclude(lease, error)
         if error.code is ErrorCode.BUDGET_EXCEEDED and error.recovery is Recovery.OTHER_KEY:
             if kit.router.elsewhere(self.call, self.tried, now) is not None:
                 return 0.0
             raise self.over(error)  # nothing was sent, and waiting does not help
-        if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
-            self.tried.routes.add(lease.route)
         rests = lease.key.rest_until > now
         counted = error.recovery is Recovery.RETRY or (error.recovery is Recovery.OTHER_KEY and not rests)
         if counted:
             pause = self._counted(kit, error, now)
             if not rests:  # else its rest is the pause; what is owed to another that failed before still is
                 self.owed = pause
-        try:
-            elsewhere = kit.router.elsewhere(self.call, self.tried, now)
-        except LLMError as gone:  # every instance was taken out or switched off meanwhile
-            gone.attempts = self.attempts
-            raise
+        elsewhere = self._elsewhere(kit, now)
         if elsewhere:
             return 0.0
+        if (wait := self._until_another(kit, now)) is not None:
+            return wait
         if counted and is_fault(error) and not kit.router.afford_retry(lease.route, now):
             raise self.over(error)
         if elsewhere is False:
@@ -99,6 +94,35 @@ class Trail:
             return 0.0  # the wait for it to recover is the pause
         if not self.call.deadline.affords(pause, now):
             raise self.over(error)
+        return pause
+
+    def _exclude(self, lease: Lease, error: LLMError) -> None:
+        """What is not to be tried again before all else has been: the key, and the instance where the fault is its own."""
+        if self.tried is NOTHING_TRIED:
+            self.tried = Tried()
+        self.tried.keys.add(lease.key)
+        if error.recovery is Recovery.OTHER_INSTANCE:
+            self.tried.dead.add(lease.route)
+        if error.recovery is not Recovery.OTHER_KEY and not isinstance(error, RateLimitError):
+            self.tried.routes.add(lease.route)
+
+    def _elsewhere(self, kit: Kit, now: float) -> bool | None:
+        try:
+            return kit.router.elsewhere(self.call, self.tried, now)
+        except LLMError as gone:  # every instance was taken out or switched off meanwhile
+            gone.attempts = self.attempts
+            raise
+
+    def _until_another(self, kit: Kit, now: float) -> float | None:
+        """Seconds to wait for an instance that has not failed and only rests; None where there is none, or not in time. What has
+        failed is left alone as long as there is one."""
+        if not self.tried.routes or kit.unavailable == "fail":
+            return None
+        wait = kit.router.back_in(self.call, self.tried, now)
+        if wait is None or wait > kit.max_wait or not self.call.deadline.affords(wait, now):
+            return None
+        self.tried = Tried(routes=self.tried.routes, dead=self.tried.dead)
+        pause, self.owed = max(wait + EARLY, self.owed), 0.0
         return pause
 
     def _counted(self, kit: Kit, error: LLMError, now: float) -> float:

@@ -182,13 +182,13 @@ async def _read_to_content(kit: Kit, stream: OpenStream, first: float) -> None:
     until = first
     while True:
         events = await _next(stream, until, "idle" if stream.events else "first_event")
+        now = kit.runtime.now()
+        if any(isinstance(event, CONTENT_EVENTS) for event in events):
+            stream.first_event = now - stream.trail.started
+            return
         if stream.ended:
             return
         if events:
-            now = kit.runtime.now()
-            if any(isinstance(event, CONTENT_EVENTS) for event in events):
-                stream.first_event = now - stream.trail.started
-                return
             until = min(now + idle, stream.until)
 
 

@@ -127,6 +127,20 @@ class Router(Turns):
                 return True
             return False if self._could(plan, fresh(tried, False, now), now) else None
 
+    def back_in(self, call: Call[Any], tried: Tried, now: float) -> float | None:
+        """Seconds until the first instance that has not failed for the call may be used again, of those that only rest or have no
+        room, and are as wanted as one that has failed; None where there is none."""
+        with self._lock:
+            times = [
+                route.room_at(now, 0) - now
+                for group in self._plan_for(call).groups
+                if not tried.routes.isdisjoint(group.routes)
+                for route in group.routes
+                if route not in tried.routes and route.lives(tried) and route.well
+            ]
+        soonest = min(times, default=math.inf)
+        return None if soonest == math.inf else max(0.0, soonest)
+
     def alive(self, call: Call[Any], tried: Tried) -> bool:
         """Whether anything is left that may serve the call, now or later."""
         with self._lock:

@@ -121,6 +121,11 @@ class Route:
         """Whether its limit on calls in flight leaves no room."""
         return self.in_flight >= self.most_in_flight
 
+    @property
+    def well(self) -> bool:
+        """Whether nothing keeps calls away but that its keys rest, or that others are under way."""
+        return self.enabled and not self.full and self.unwell is None and not self.breaker.open
+
     def refresh(self, now: float, tokens: int = 1) -> None:
         """Work out :attr:`blocked_until` anew, for a call of ``tokens``."""
         self.short_of = tokens

@@ -106,7 +106,7 @@ class Turns(Instances):
             if plan.held_until:
                 return None
         lease = None
-        if tried.keys:
+        if tried.keys or tried.routes:
             lease = self._from(plan, fresh(tried, True, now, tokens), tried.keys, now, call, tokens)
             lease = lease or self._from(plan, fresh(tried, False, now, tokens), tried.keys, now, call, tokens)
         return lease or self._from(plan, fresh(tried.again(), False, now) if tried.dead else None, (), now, call, tokens)

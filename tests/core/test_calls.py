@@ -246,6 +246,48 @@ def test_all_failed(colour: Colour):
     assert len(caught.value.attempts) == 3
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_failed_is_left_alone_while_another_only_rests(colour: Colour, streams: bool):
+    """The call waits for that one, and has retries left when it comes back."""
+    limited = iter([refusal(429, retry_after="10")])
+    good = chunks("good") if streams else chat("good")
+    client = colour.scripted(by_host(a=refusal(500), b=lambda request: next(limited, good)), at("a", "b"), strategy="round_robin")
+
+    completion = client.stream("q").completion() if streams else client.generate("q")
+
+    assert [attempt.instance for attempt in completion.attempts] == ["a", "b", "b"]
+    assert client.runtime.clock == pytest.approx(10, abs=0.01)
+    assert completion.timing.queued == pytest.approx(10, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "limits"),
+    [({"max_wait": 9.0}, {}), ({"unavailable": "fail"}, {}), ({}, {"timeout": 9.0})],
+)
+def test_what_failed_is_tried_again_where_the_other_rests_too_long(colour: Colour, settings: Any, limits: Any):
+    ill = iter([refusal(500), refusal(503)])
+    client = colour.scripted(
+        by_host(a=lambda request: next(ill, chat("well again")), b=refusal(429, retry_after="10")),
+        at("a", "b"),
+        strategy="round_robin",
+        **settings,
+    )
+    completion = client.generate("q", **limits)
+    assert [attempt.instance for attempt in completion.attempts] == ["a", "b", "a", "a"]
+    assert client.runtime.clock < 5
+
+
+def test_a_fallback_that_rests_is_not_waited_for(colour: Colour):
+    """The model that was asked for is tried again before that."""
+    ill = iter([refusal(500), refusal(503)])
+    script = by_host(main=lambda request: next(ill, chat("well again")), second=refusal(429, retry_after="10"))
+    instances = [openai(name=name, model=name, base_url=f"https://{name}.test/v1") for name in ("main", "second")]
+    client = colour.scripted(script, instances)
+    completion = client.generate("q", model="main", fallbacks=["second"])
+    assert [attempt.instance for attempt in completion.attempts] == ["main", "second", "main", "main"]
+    assert client.runtime.clock < 5
+
+
 def test_an_instance_without_the_model_ends_nothing(colour: Colour):
     """An instance that can never serve the call is not asked twice, and the retries of the others are not lost by it."""
     ill = iter([refusal(500), refusal(503)])
@@ -764,7 +806,8 @@ def test_a_whole_answer_where_a_stream_was_asked_for(colour: Colour):
     client = colour.scripted(
         one_after_another(HttpReply(200, {"content-type": "application/json"}, chat("all").body), refusal(400, "no")), [openai()]
     )
-    assert client.stream("q").text() == "all"
+    completion = client.stream("q").completion()
+    assert (completion.text, completion.timing.first_event) == ("all", 0)
     with pytest.raises(InvalidRequestError), client.stream("q"):
         pass
 
