@@ -17,6 +17,7 @@ from llmkit.values.model_requests import (
     Requested,
     as_request,
     blended,
+    in_words,
     is_request,
     one_of,
     resolve,
@@ -201,6 +202,8 @@ def select_models(
 
 def _within_task(wanted: ModelRequest, context: Mapping[str, Any]) -> ModelRequest:
     """A request with what its task needs beside."""
+    if not isinstance(context, Mapping):
+        raise InvalidRequestError(f"task_context: expected a mapping with {', '.join(CONTEXT_WORDS)}; got {shown(context)}")
     for name in context:
         one_of("task_context", name, CONTEXT_WORDS)
     needs = dict(context)
@@ -235,15 +238,3 @@ def _spelled(name: str, known: Mapping[str, ModelInfo | None], catalog: Catalog)
         return name if name in known else whole
     served = [other for other, facts in known.items() if facts is not None and full_name(facts) == whole]
     return served[0] if served else name
-
-
-def in_words(wanted: ModelRequest) -> str:
-    """A request as people say it."""
-    said = [wanted.category or "", *sorted(wanted.capabilities)]
-    if wanted.provider:
-        said.append(f"of {wanted.provider}")
-    if wanted.min_context:
-        said.append(f"context of {wanted.min_context:,} tokens")
-    if wanted.min_output:
-        said.append(f"output of {wanted.min_output:,} tokens")
-    return ", ".join(filter(None, said)) or wanted.order or "any model"

@@ -67,6 +67,14 @@ def _nobody(call: Call[Any], disabled: list[Route], named: Mapping[str, Route]) 
     if disabled:
         names = ", ".join(route.name for route in disabled)
         return NoInstanceAvailable(f"every instance that could serve the call is disabled: {names}")
-    wanted = [f"model {shown(call.model)}" if call.model else "", f"task {shown(call.task)}" if call.task else ""]
+    wanted = [_model(call.model) if call.model else "", f"task {shown(call.task)}" if call.task else ""]
     said = " and ".join(filter(None, wanted)) or "the call"
     return ConfigError(f"no instance serves {said}; there are {', '.join(named) or 'none'}")
+
+
+def _model(model: str | ModelRequest) -> str:
+    if isinstance(model, str):
+        return f"model {shown(model)}"
+    from llmkit.values.model_requests import in_words
+
+    return f"a model that is known to be {in_words(model)}"

@@ -208,3 +208,15 @@ def listed(wanted: ModelRequest, candidates: Iterable[tuple[T, Optional[ModelInf
         return resolve(wanted, pairs, order)
     nothing = ModelInfo("")
     return [candidate for candidate, info in pairs if wanted.accepts(info or nothing)]
+
+
+def in_words(wanted: ModelRequest) -> str:
+    """A request as people say it."""
+    said = [wanted.category or "", *sorted(wanted.capabilities)]
+    if wanted.provider:
+        said.append(f"of {wanted.provider}")
+    if wanted.min_context:
+        said.append(f"context of {wanted.min_context:,} tokens")
+    if wanted.min_output:
+        said.append(f"output of {wanted.min_output:,} tokens")
+    return ", ".join(filter(None, said)) or wanted.order or "any model"

@@ -175,6 +175,8 @@ def test_a_task_s_needs():
     assert all(info.category == "quality" and info.can("vision") and info.context_window >= 500_000 for info in chosen.models)
     with pytest.raises(InvalidRequestError, match=r"task_context: expected one of .*did you mean 'min_context'"):
         select_models("fast", {"min_contxt": 5})
+    with pytest.raises(InvalidRequestError, match=r"task_context: expected a mapping with capabilities, .*; got 'summary'"):
+        select_models("fast", "summary")  # type: ignore[arg-type]
     with pytest.raises(InvalidRequestError, match=r"no model is known to be fast, context of 1,000,000,000 tokens"):
         select_models("fast", {"min_context": 10**9})
 
@@ -298,3 +300,9 @@ def test_threads_that_choose_while_instances_come_and_go():
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(choose, range(200), timeout=60))
     assert len(answers) == 200
+
+
+def test_a_request_that_no_instance_meets_is_told_in_words(colour: Any):
+    client = colour.scripted(lambda request: chat("q"), [Instance("openai", "gpt-4o-mini", api_key="sk-1")])
+    with pytest.raises(ConfigError, match=r"no instance serves a model that is known to be vision, context of 1,000,000,000 tokens"):
+        client.generate("q", model=ModelRequest(capabilities=["vision"], min_context=10**9))
