@@ -304,5 +304,5 @@ def test_threads_that_choose_while_instances_come_and_go():
 
 def test_a_request_that_no_instance_meets_is_told_in_words(colour: Any):
     client = colour.scripted(lambda request: chat("q"), [Instance("openai", "gpt-4o-mini", api_key="sk-1")])
-    with pytest.raises(ConfigError, match=r"no instance serves a model that is known to be vision, context of 1,000,000,000 tokens"):
+    with pytest.raises(ConfigError, match=r"no instance serves a model that is known to be vision, context of 1,000,000,000"):
         client.generate("q", model=ModelRequest(capabilities=["vision"], min_context=10**9))
