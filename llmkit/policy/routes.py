@@ -123,7 +123,7 @@ class Route:
 
     @property
     def well(self) -> bool:
-        """Whether nothing keeps calls away but that its keys rest, or that others are under way."""
+        """Whether nothing keeps calls away but that its keys rest, or that limits on requests and tokens leave no room."""
         return self.enabled and not self.full and self.unwell is None and not self.breaker.open
 
     def refresh(self, now: float, tokens: int = 1) -> None:
